@@ -1,0 +1,258 @@
+"""Settings: `conf/base.yaml`, an overlay, the environment and `--set`, in that order; typed and frozen.
+
+Defaults stand in `base.yaml` alone. An unknown key stops the run and names the nearest right one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from offerlake.errors import ConfigError
+
+ENV_PREFIX = "OFFERLAKE__"
+Share = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[int, Field(ge=1)]
+Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RunSettings(_Section):
+    lake: str
+    landing: str
+    publish: str
+    source: str
+    seed: int
+
+
+class SparkSettings(_Section):
+    master: str | None
+    driver_memory: str | None
+    shuffle_partitions: Positive
+    snapshot_partitions: Positive
+    conf: dict[str, str]
+
+
+class RetentionSettings(_Section):
+    raw_days: Positive
+    log_days: Positive
+    quarantine_days: Positive
+    derived_days: Positive
+    ops_days: Positive
+
+
+class IngestSettings(_Section):
+    max_value_chars: Positive
+
+
+class CleanSettings(_Section):
+    session_gap_minutes: Positive
+    clock_skew_minutes: Annotated[int, Field(ge=0)]
+    unknown_products: Literal["flag", "quarantine"]
+    unknown_users: Literal["flag", "quarantine"]
+    bot_events_per_minute: Annotated[float, Field(gt=0)]
+    bot_min_events: Positive
+    unknown_consent: bool
+
+
+class FeatureSettings(_Section):
+    brand_limit: Positive
+    margin_rate: Share
+
+
+class ExampleSettings(_Section):
+    horizon_days: Positive
+    common_end: bool
+    wait_days: Annotated[int, Field(ge=0)]
+
+
+class RecommendSettings(_Section):
+    n: Positive
+    rank: Positive
+    iterations: Positive
+    regularisation: Annotated[float, Field(gt=0)]
+    alpha: Annotated[float, Field(gt=0)]
+    half_life_days: Annotated[float, Field(gt=0)]
+    weights: dict[str, float]
+    mode: Literal["replenish", "discover", "both"]
+    block_users: Positive
+    holdout_days: Positive
+
+
+class ResponseSettings(_Section):
+    label: Literal["responded", "redeemed"]
+    engine: Literal["gbt", "xgboost"]
+    trees: Positive
+    depth: Positive
+    step: Annotated[float, Field(gt=0, le=1)]
+    validation_share: Share
+    folds: Annotated[int, Field(ge=2)]
+    test_from: date | None
+
+
+class UpliftSettings(_Section):
+    ridge: Annotated[float, Field(ge=0)]
+
+
+class DeepSettings(_Section):
+    enabled: bool
+    processes: Positive
+    epochs: Positive
+    batch: Positive
+    rate: Annotated[float, Field(gt=0)]
+    embedding: Positive
+    hidden: tuple[Positive, ...]
+    start_timeout: Positive
+
+
+class DecideSettings(_Section):
+    budget: Money
+    valid_days: Positive
+    holdout_share: Share
+    holdout_seed: int
+    explore_share: Share
+    contact_cost: dict[str, Money]
+    products: Positive
+
+
+class PublishSettings(_Section):
+    format: Literal["csv", "jsonl"]
+
+
+class EvaluateSettings(_Section):
+    bootstrap: Positive
+    gate: bool
+    min_auc: Share
+
+
+class SimulateSettings(_Section):
+    users: Positive
+    seed: int
+
+
+class Settings(_Section):
+    """All settings; each step gets its own section only."""
+
+    run: RunSettings
+    spark: SparkSettings
+    retention: RetentionSettings
+    ingest: IngestSettings
+    clean: CleanSettings
+    features: FeatureSettings
+    examples: ExampleSettings
+    recommend: RecommendSettings
+    response: ResponseSettings
+    uplift: UpliftSettings
+    deep: DeepSettings
+    decide: DecideSettings
+    publish: PublishSettings
+    evaluate: EvaluateSettings
+    simulate: SimulateSettings
+
+    @property
+    def hash(self) -> str:
+        """12 hex digits over everything that can change a result: not where things lie, nor how Spark runs."""
+        content = self.model_dump(mode="json", exclude={"run": {"lake", "landing", "publish"}, "spark": True})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def conf_dir() -> Path:
+    """The folder `conf`: inside the wheel, or at the top of a checkout."""
+    packaged = Path(__file__).parent / "_conf"
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "conf"
+
+
+def load_settings(
+    overlays: Sequence[str | Path] = (),
+    sets: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+) -> Settings:
+    """Reads the settings.
+
+    Args:
+        overlays: YAML files, or names in `conf/` such as `local`, each over the one before.
+        sets: `a.b=value`, the value as YAML.
+        env: The environment; by default the process's own.
+
+    Raises:
+        ConfigError: A file cannot be read, a key is unknown, a value is out of range.
+    """
+    tree = _read_yaml(conf_dir() / "base.yaml")
+    for overlay in overlays:
+        tree = _merged(tree, _read_yaml(_find(overlay)), where=str(overlay))
+    for name, value in sorted((os.environ if env is None else env).items()):
+        if name.startswith(ENV_PREFIX):
+            path = name.removeprefix(ENV_PREFIX).lower().split("__")
+            tree = _merged(tree, _nested(path, value, where=name), where=name)
+    for text in sets:
+        path_text, sign, value = text.partition("=")
+        if not sign:
+            raise ConfigError(f"--set: got {text!r}", fix="Write --set section.name=value.")
+        tree = _merged(tree, _nested(path_text.strip().split("."), value, where=f"--set {text}"), where="--set")
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"setting {name}: got {first['input']!r}", fix=f"{first['msg']}.") from None
+
+
+def _find(overlay: str | Path) -> Path:
+    named = conf_dir() / f"{overlay}.yaml"
+    return named if named.is_file() else Path(overlay)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"settings file {path}: {error.strerror}", fix="Give a YAML file that exists.") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"settings file {path}: not YAML: {error}", fix="Mend the line it names.") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"settings file {path}: got {type(content).__name__}", fix="Write section: {name: value}.")
+    return content
+
+
+def _nested(path: Sequence[str], value: str, *, where: str) -> dict[str, Any]:
+    try:
+        content: Any = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"{where}: {value!r} is not a YAML value", fix="Quote it.") from None
+    for part in reversed(path):
+        content = {part: content}
+    return dict(content)
+
+
+# Sections whose keys are the user's own.
+_OPEN = {("spark", "conf"), ("decide", "contact_cost"), ("recommend", "weights")}
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any], *, where: str, at: tuple[str, ...] = ()) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in over.items():
+        path = (*at, key)
+        if key not in base and at not in _OPEN:
+            near = difflib.get_close_matches(str(key), [str(known) for known in base], n=1)
+            raise ConfigError(
+                f"{where}: unknown setting {'.'.join(map(str, path))}",
+                fix=f"Did you mean {'.'.join([*at, near[0]])}?" if near else f"There are {', '.join(base)}.",
+            )
+        if isinstance(base.get(key), dict):
+            if not isinstance(value, dict):
+                raise ConfigError(f"{where}: {'.'.join(map(str, path))}: got {value!r}", fix="It is a section.")
+            value = _merged(base[key], value, where=where, at=path)
+        result[key] = value
+    return result

@@ -1,0 +1,74 @@
+"""Small files beside the tables (models, reports, drops), on any file system that Spark knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from py4j.protocol import Py4JJavaError
+from pyspark.sql import SparkSession
+
+from offerlake.errors import DataError
+
+
+def _hadoop(spark: SparkSession, uri: str) -> tuple[Any, Any]:
+    jvm: Any = spark._jvm  # the only road to Hadoop's file systems that needs no further package
+    path = jvm.org.apache.hadoop.fs.Path(uri)
+    return path.getFileSystem(spark._jsc.hadoopConfiguration()), path
+
+
+def exists(spark: SparkSession, uri: str) -> bool:
+    """True where there is a file or folder."""
+    system, path = _hadoop(spark, uri)
+    return bool(system.exists(path))
+
+
+def read_bytes(spark: SparkSession, uri: str) -> bytes:
+    """The whole content of a small file.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    system, path = _hadoop(spark, uri)
+    try:
+        stream = system.open(path)
+    except Py4JJavaError as error:
+        raise DataError(f"file {uri}: {error.java_exception.getMessage()}", fix="Check that it exists.") from None
+    try:
+        jvm: Any = spark._jvm
+        return bytes(jvm.org.apache.commons.io.IOUtils.toByteArray(stream))
+    finally:
+        stream.close()
+
+
+def write_bytes(spark: SparkSession, uri: str, content: bytes) -> None:
+    """Writes a small file: under another name first, then renamed, so that nobody sees half of it."""
+    system, path = _hadoop(spark, uri)
+    _, part = _hadoop(spark, uri + ".part")
+    stream = system.create(part, True)
+    try:
+        stream.write(bytearray(content))
+    finally:
+        stream.close()
+    system.delete(path, False)
+    system.rename(part, path)
+
+
+def names(spark: SparkSession, uri: str) -> list[str]:
+    """Names of what lies in a folder, sorted; empty where there is none."""
+    system, path = _hadoop(spark, uri)
+    if not system.exists(path):
+        return []
+    return sorted(str(status.getPath().getName()) for status in system.listStatus(path))
+
+
+def rename(spark: SparkSession, source: str, target: str) -> None:
+    """Moves a file or folder; what was at the target goes."""
+    system, target_path = _hadoop(spark, target)
+    system.delete(target_path, True)
+    system.rename(_hadoop(spark, source)[1], target_path)
+
+
+def delete(spark: SparkSession, uri: str) -> None:
+    """Deletes a file or a folder with all in it; nothing where there is none."""
+    system, path = _hadoop(spark, uri)
+    system.delete(path, True)

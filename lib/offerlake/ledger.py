@@ -1,0 +1,90 @@
+"""The run ledger `ops/runs`, and the identity of a run."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import functions as F
+
+import offerlake
+from offerlake.config import Settings
+from offerlake.schemas import table
+from offerlake.tables import Lake
+
+PIPELINE = "pipeline"
+
+
+@functools.cache
+def code_version() -> str:
+    """Version and hash of the code: of every module of the package and every job."""
+    digest = hashlib.sha256()
+    for folder in (Path(offerlake.__file__).parent, jobs_dir()):
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(path.relative_to(folder).as_posix().encode())
+            digest.update(path.read_bytes())
+    return f"{offerlake.__version__}+{digest.hexdigest()[:8]}"
+
+
+def jobs_dir() -> Path:
+    """The folder `jobs`: inside the wheel, or at the top of a checkout."""
+    packaged = Path(offerlake.__file__).parent / "_jobs"
+    return packaged if packaged.is_dir() else Path(offerlake.__file__).parents[2] / "jobs"
+
+
+def run_id_of(settings: Settings, as_of: date, *, salt: int = 0) -> str:
+    """12 hex digits over as_of, settings (seed included), code version, and how often the day was forced anew."""
+    text = f"{as_of.isoformat()}|{settings.hash}|{code_version()}|{salt}"
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+class Ledger:
+    """Writes and reads the events of one run."""
+
+    def __init__(self, lake: Lake, settings: Settings, *, run_id: str, as_of: date) -> None:
+        self._lake = lake
+        self._settings = settings
+        self.run_id = run_id
+        self.as_of = as_of
+
+    def attempt(self, job: str) -> int:
+        """Number of the attempt that begins now, from 1."""
+        if not self._lake.exists("runs"):
+            return 1
+        rows = self._events().where((F.col("job") == job) & (F.col("event") == "start"))
+        return rows.count() + 1
+
+    def record(self, job: str, attempt: int, event: str, **fields: Any) -> None:
+        """Appends one event: start, finish or fail; `fields` are further columns of `runs`."""
+        row = {
+            "run_id": self.run_id,
+            "job": job,
+            "attempt": attempt,
+            "event": event,
+            "time": datetime.now(tz=UTC),
+            "as_of": self.as_of,
+            "config_hash": self._settings.hash,
+            "code_version": code_version(),
+            "inputs": {},
+            "outputs": {},
+            **fields,
+        }
+        contract = table("runs")
+        values = tuple(row.get(name) for name in contract.names)
+        self._lake.write("runs", self._lake.spark.createDataFrame([values], schema=contract.struct))
+
+    def unfinished(self) -> set[str]:
+        """Jobs that this run had finished when it was last cut short; empty after a whole run."""
+        if not self._lake.exists("runs"):
+            return set()
+        done: set[str] = set()
+        rows = self._events().where(F.col("event") == "finish").orderBy("time").select("job")
+        for (job,) in rows.collect():
+            done = set() if job == PIPELINE else done | {job}
+        return done
+
+    def _events(self) -> Any:
+        return self._lake.read("runs").where(F.col("run_id") == self.run_id)

@@ -1,0 +1,214 @@
+"""Gold: features as of a day, examples, scores, and the product itself, `user_offers`."""
+
+from __future__ import annotations
+
+from offerlake.schemas.model import Col, Table
+
+_AS_OF = Col("as_of", "date", "UTC day; only what had happened and arrived before its 00:00 counts")
+_USER = Col("user_id", "string", "the user")
+_PRODUCT = Col("product_id", "string", "the product")
+_OFFER = Col("offer_id", "string", "the offer")
+
+USER_FEATURE_COLUMNS = (
+    Col("tenure_days", "double", "days since the first sign of the user (signup, click or order)", null=True),
+    Col("order_recency_days", "double", "days since the last order; null: never ordered", null=True),
+    Col("orders_28d", "int", "orders in 28 days"),
+    Col("orders_84d", "int", "orders in 84 days"),
+    Col("orders_364d", "int", "orders in 364 days"),
+    Col("money_28d", "double", "net amount spent in 28 days, returns taken off"),
+    Col("money_84d", "double", "net amount spent in 84 days, returns taken off"),
+    Col("money_364d", "double", "net amount spent in 364 days, returns taken off"),
+    Col("order_value_364d", "double", "mean net amount of an order in 364 days; null: none", null=True),
+    Col("returned_share_364d", "double", "returned units over units bought in 364 days, 0 to 1; null: none bought", null=True),
+    Col("discount_share_364d", "double", "discounts over gross amount in 364 days, 0 to 1; null: none", null=True),
+    Col("visit_recency_days", "double", "days since the last click; null: never seen", null=True),
+    Col("sessions_7d", "int", "sessions in 7 days"),
+    Col("sessions_28d", "int", "sessions in 28 days"),
+    Col("sessions_84d", "int", "sessions in 84 days"),
+    Col("views_28d", "int", "product views in 28 days"),
+    Col("views_84d", "int", "product views in 84 days"),
+    Col("carts_28d", "int", "products put into the cart in 28 days"),
+    Col("carts_84d", "int", "products put into the cart in 84 days"),
+    Col("searches_84d", "int", "searches in 84 days"),
+    Col("cart_rate_84d", "double", "carts over views in 84 days; null: no view", null=True),
+    Col("conversion_84d", "double", "orders over sessions in 84 days; null: no session", null=True),
+    Col("price_position_84d", "double", "mean over viewed products of the price's rank in its category, 0 cheapest to 1; null: no view", null=True),
+    Col("offer_views_84d", "int", "offers seen on the site in 84 days"),
+    Col("offer_clicks_84d", "int", "offers clicked on the site in 84 days"),
+    Col("content_views_84d", "int", "content pages seen in 84 days"),
+    Col("exposures_84d", "int", "offers sent in 84 days"),
+    Col("redemptions_364d", "int", "offers used in 364 days"),
+    Col("redemption_rate_364d", "double", "offers used over offers sent in 364 days; null: none sent", null=True),
+    Col("categories_364d", "int", "categories viewed or bought in 364 days"),
+    Col("top_category_share", "double", "share of the strongest category in the affinity; null: no sign", null=True),
+    Col("category_affinity", "map<string,double>", "top-level category to its share of the user's views and purchases in 364 days, sums to 1; empty: no sign"),
+    Col("brand_affinity", "map<string,double>", "brand to its share, likewise, the 20 strongest"),
+    Col("kind_clicks", "map<string,double>", "offer kind to clicks on the site in 364 days"),
+    Col("age_band", "string", "newest known before as_of", null=True),
+    Col("gender", "string", "newest known before as_of", null=True),
+    Col("region", "string", "newest known before as_of", null=True),
+)  # fmt: skip
+
+OFFER_CONTEXT_COLUMNS = (
+    Col("kind", "string", "kind of offer; `none` for nothing"),
+    Col("depth", "double", "as in offers; null: none", null=True),
+    Col("discount_rate", "double", "depth as a share of the basket's price: percent_off itself, amounts over max(min_spend, the user's or shop's order value); 0 for others"),
+    Col("min_spend", "double", "order value from which it counts, 0 for none"),
+    Col("redemption_cost", "double", "fixed cost of one use, 0 for none"),
+    Col("channel", "string", "channel shown on", null=True),
+    Col("scoped", "int", "1: a category, brand or product list is in scope, 0: everything"),
+    Col("scope_affinity", "double", "share of the user's affinity that is in scope, 0 to 1; 1 for scope all"),
+    Col("scope_units_364d", "double", "units bought before of products in scope in 364 days"),
+)  # fmt: skip
+"""Columns that say what an offer is to a user: the same in `examples` and when scoring."""
+
+USER_FEATURES = Table(
+    name="user_features",
+    layer="gold",
+    grain="one user as of one day",
+    key=("as_of", "user_id"),
+    partition="as_of",
+    columns=(_AS_OF, _USER, *USER_FEATURE_COLUMNS),
+)
+
+PRODUCT_FEATURES = Table(
+    name="product_features",
+    layer="gold",
+    grain="one product as of one day",
+    key=("as_of", "product_id"),
+    partition="as_of",
+    columns=(
+        _AS_OF,
+        _PRODUCT,
+        Col("category", "string", "path, newest known"),
+        Col("top_category", "string", "first part of the path"),
+        Col("brand", "string", "brand", null=True),
+        Col("price", "double", "newest known list price, else the mean paid in 364 days", null=True),
+        Col("unit_cost", "double", "newest known cost, else (1 − margin_rate) × price", null=True),
+        Col("price_position", "double", "rank of the price in its top category, 0 cheapest to 1", null=True),
+        Col("views_28d", "int", "views in 28 days, anonymous ones too"),
+        Col("buyers_28d", "int", "users who bought it in 28 days"),
+        Col("buyers_364d", "int", "users who bought it in 364 days"),
+        Col("units_364d", "double", "units sold in 364 days, returns taken off"),
+    ),
+)
+
+INTERACTIONS = Table(
+    name="interactions",
+    layer="gold",
+    grain="one user and one product as of one day",
+    key=("as_of", "user_id", "product_id"),
+    partition="as_of",
+    columns=(
+        _AS_OF,
+        _USER,
+        _PRODUCT,
+        Col("weight", "double", "sum over events of weight by type × 0.5^(age / half-life), > 0"),
+        Col("purchases", "int", "order lines, returns not counted"),
+        Col("last_time", "timestamp", "last event"),
+    ),
+)
+
+_INDEX = Col("idx", "int", "32-bit number of the id, from 0; appended, never renumbered")
+USER_INDEX = Table(
+    name="user_index", layer="gold", grain="one user", key=("user_id",), columns=(_USER, _INDEX), mode="append"
+)  # fmt: skip
+PRODUCT_INDEX = Table(
+    name="product_index", layer="gold", grain="one product", key=("product_id",), columns=(_PRODUCT, _INDEX), mode="append"
+)  # fmt: skip
+
+EXAMPLES = Table(
+    name="examples",
+    layer="gold",
+    grain="one exposure whose labels are final",
+    key=("exposure_id",),
+    partition="shown_date",
+    columns=(
+        Col("exposure_id", "string", "the exposure"),
+        _USER,
+        Col("offer_id", "string", "the offer; null: nothing", null=True),
+        Col("treatment", "int", "1: an offer, 0: deliberately nothing"),
+        Col("propensity", "double", "probability of this choice under the logging policy; null: unknown", null=True),
+        Col("policy", "string", "who chose"),
+        Col("shown_at", "timestamp", "when"),
+        Col("shown_date", "date", "UTC date of shown_at; the features are as of this day"),
+        Col("label_end", "timestamp", "end of the label window, exclusive"),
+        *OFFER_CONTEXT_COLUMNS,
+        *USER_FEATURE_COLUMNS,
+        Col("responded", "int", "1: bought in [shown_at, label_end)"),
+        Col("redeemed", "int", "1: used the offer in the window"),
+        Col("net_value", "double", "net amount of what was bought in the window"),
+        Col("margin", "double", "net amount − unit costs − cost of the redemption − contact cost"),
+    ),
+)
+
+_ITEM = "struct<product_id:string,score:double,source:string>"
+CANDIDATES = Table(
+    name="candidates",
+    layer="gold",
+    grain="one user as of one day",
+    key=("as_of", "user_id"),
+    partition="as_of",
+    columns=(_AS_OF, _USER, Col("items", f"array<{_ITEM}>", "best first; source says why it is there")),
+)
+
+OFFER_SCORES = Table(
+    name="offer_scores",
+    layer="gold",
+    grain="one user and one offer that passes the hard rules, as of one day",
+    key=("as_of", "user_id", "offer_id"),
+    partition="as_of",
+    columns=(
+        _AS_OF,
+        _USER,
+        _OFFER,
+        Col("channel", "string", "the cheapest allowed channel", null=True),
+        Col("p_response", "double", "P(the label | offer), 0 to 1"),
+        Col("p_no_offer", "double", "P(the label | nothing); null: no control in the data", null=True),
+        Col("p_redeem", "double", "P(uses the offer | offer), 0 to 1"),
+        Col("uplift", "double", "P(responded | offer) − P(responded | nothing); null: no control", null=True),
+        Col("order_margin", "double", "margin of one order before the offer's cost, of this user"),
+        Col("redemption_cost", "double", "cost of one use: discount given, goods and fixed cost"),
+        Col("contact_cost", "double", "cost of the message"),
+        Col("expected_margin", "double", "E[margin | offer] − E[margin | nothing]; null: no control", null=True),
+        Col("expected_cost", "double", "p_redeem × redemption_cost + contact_cost"),
+        Col("model_version", "string", "the models that made it"),
+    ),
+)
+
+USER_OFFERS = Table(
+    name="user_offers",
+    layer="gold",
+    grain="one slot of one user in one run; every user of `users` has one, with nothing in it too",
+    key=("run_id", "user_id", "rank"),
+    partition="as_of",
+    columns=(
+        Col("run_id", "string", "hash of as_of, settings, seed and code version"),
+        Col("assignment_id", "string", "hash of run_id, user_id and rank"),
+        _AS_OF,
+        _USER,
+        Col("rank", "int", "slot, from 1"),
+        Col("offer_id", "string", "the offer; null: nothing", null=True),
+        Col("product_ids", "array<string>", "products to show with it, best first"),
+        Col("channel", "string", "where to send it", null=True),
+        Col("valid_from", "timestamp", "from when; the exposure's time in all arms"),
+        Col("valid_to", "timestamp", "until when, exclusive"),
+        Col("kind", "string", "kind of offer; `none` for nothing"),
+        Col("depth", "double", "as in offers", null=True),
+        Col("p_response", "double", "P(the label | this row's choice); null: user not scored", null=True),
+        Col("p_redeem", "double", "P(uses the offer); 0 without one", null=True),
+        Col("uplift", "double", "of the offer; 0 without one; null: no control in the data", null=True),
+        Col("expected_value", "double", "what the choice is expected to bring, cost taken off; 0 without an offer"),
+        Col("expected_cost", "double", "counts against the budget; 0 without an offer"),
+        Col("propensity", "double", "probability that this user got this choice in this run, in (0, 1]"),
+        Col("arm", "string", "model, explore or holdout"),
+        Col("reasons", "array<string>", "short codes, each with its number"),
+        Col("model_version", "string", "the models that scored", null=True),
+        Col("policy_version", "string", "the rule that chose"),
+    ),
+)
+
+TABLES = (
+    USER_FEATURES, PRODUCT_FEATURES, INTERACTIONS, USER_INDEX, PRODUCT_INDEX, EXAMPLES, CANDIDATES,
+    OFFER_SCORES, USER_OFFERS,
+)  # fmt: skip

@@ -1,0 +1,71 @@
+"""Operations: what ran, how good it was, which models are live."""
+
+from __future__ import annotations
+
+from offerlake.schemas.model import Col, Table
+
+RUNS = Table(
+    name="runs",
+    layer="ops",
+    grain="one event of one attempt of one job",
+    key=("run_id", "job", "attempt", "event"),
+    mode="append",
+    retention="ops_days",
+    columns=(
+        Col("run_id", "string", "hash of as_of, settings, seed and code version"),
+        Col("job", "string", "the job, or `pipeline`"),
+        Col("attempt", "int", "from 1"),
+        Col("event", "string", "start, finish or fail"),
+        Col("time", "timestamp", "when"),
+        Col("as_of", "date", "the day it ran for"),
+        Col("config_hash", "string", "hash of the settings"),
+        Col("code_version", "string", "version and hash of the code"),
+        Col("inputs", "map<string,bigint>", "table to the Delta version read"),
+        Col("outputs", "map<string,bigint>", "table to the Delta version written"),
+        Col("rows_in", "bigint", "records read", null=True),
+        Col("rows_out", "bigint", "records written to the main table", null=True),
+        Col("duplicates", "bigint", "records dropped because their key was there", null=True),
+        Col("quarantined", "bigint", "records refused", null=True),
+        Col("seconds", "double", "time since the start", null=True),
+        Col("error", "string", "class and message", null=True),
+    ),
+)
+
+METRICS = Table(
+    name="metrics",
+    layer="ops",
+    grain="one number of one run",
+    key=("run_id", "name", "slice"),
+    mode="merge",
+    retention="ops_days",
+    columns=(
+        Col("run_id", "string", "the run"),
+        Col("as_of", "date", "the day it ran for"),
+        Col("name", "string", "such as response.auc"),
+        Col("slice", "string", "all, or a part such as category=dairy"),
+        Col("value", "double", "the number; null: not defined on this data", null=True),
+        Col("low", "double", "lower end of its 95 % interval", null=True),
+        Col("high", "double", "upper end", null=True),
+    ),
+)
+
+MODELS = Table(
+    name="models",
+    layer="ops",
+    grain="one version of one model",
+    key=("name", "version"),
+    mode="append",
+    retention="ops_days",
+    columns=(
+        Col("name", "string", "the model"),
+        Col("version", "string", "run_id and attempt that trained it"),
+        Col("path", "string", "its folder, relative to the lake"),
+        Col("run_id", "string", "the run"),
+        Col("status", "string", "live: the newest live row is the one in use; rejected: kept, not used"),
+        Col("time", "timestamp", "when the row was written"),
+        Col("settings", "string", "its settings as JSON"),
+        Col("inputs", "map<string,bigint>", "table to the Delta version it was trained on"),
+    ),
+)
+
+TABLES = (RUNS, METRICS, MODELS)

@@ -1,0 +1,87 @@
+"""The one place that opens a Spark session."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyspark
+from pyspark.sql import SparkSession
+
+from offerlake import jars
+from offerlake.config import SparkSettings
+from offerlake.errors import EnvironmentProblem
+
+# What Offerlake's results rest on; everything else is the user's to set.
+_FIXED = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.sql.adaptive.enabled": "true",
+}
+
+
+def java_version() -> int | None:
+    """Major version of the Java that Spark would use; None without one."""
+    home = os.environ.get("JAVA_HOME")
+    java = shutil.which(str(Path(home, "bin", "java")) if home else "java")
+    if java is None:
+        return None
+    text = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    digits = text.partition('"')[2].partition('"')[0].split(".")
+    return int(digits[0]) if digits[0].isdigit() else None
+
+
+def open_session(settings: SparkSettings, *, app: str = "offerlake") -> SparkSession:
+    """Opens, or joins, the process's Spark session.
+
+    Under spark-submit the master, the memory and the JARs are spark-submit's; else they are set here, so that the
+    same job runs by `python jobs/x.py`.
+
+    Raises:
+        EnvironmentProblem: Java or a JAR is missing.
+    """
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+    builder = SparkSession.builder.appName(app)
+    options = {
+        **_FIXED,
+        "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
+        "spark.databricks.delta.snapshotPartitions": str(settings.snapshot_partitions),
+        "spark.ui.showConsoleProgress": "false",
+        **settings.conf,
+    }
+    if not submitted and SparkSession.getActiveSession() is None:
+        options = {**_own_process(settings), **options}
+    for name, value in options.items():
+        builder = builder.config(name, value)
+    session = builder.getOrCreate()
+    # In this process every error comes back as an exception; the log would tell it twice.
+    session.sparkContext.setLogLevel("ERROR" if submitted else "OFF")
+    return session
+
+
+def _own_process(settings: SparkSettings) -> dict[str, str]:
+    version = java_version()
+    if version is None or version < 17:
+        raise EnvironmentProblem(
+            f"Java: {'not found' if version is None else f'version {version}'}",
+            fix="Install a JDK 17 (Debian: apt-get install openjdk-17-jdk-headless) or set JAVA_HOME to one.",
+        )
+    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    os.environ["SPARK_HOME"] = str(Path(pyspark.__file__).parent)
+    master = settings.master or "local[*]"
+    options = {
+        "spark.master": master,
+        "spark.jars": ",".join(str(path) for path in jars.fetch()),
+        "spark.driver.extraJavaOptions": "-Duser.timezone=UTC -Dio.netty.tryReflectionSetAccessible=true",
+    }
+    if master.startswith("local"):
+        options["spark.driver.host"] = "127.0.0.1"
+    if settings.driver_memory:
+        options["spark.driver.memory"] = settings.driver_memory
+    return options

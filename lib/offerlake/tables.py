@@ -1,0 +1,168 @@
+"""Delta tables of a lake: read a pinned version, replace a slice, merge by key, append; each checked by contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from delta.tables import DeltaTable
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from offerlake.errors import EnvironmentProblem, MissingTableError, SchemaError
+from offerlake.schemas import SCHEMA_VERSION, Table, table
+
+Slice = Mapping[str, str | date | Sequence[str] | Sequence[date]]
+_PROPERTY = "offerlake.schema_version"
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a write did: the version it made and the rows it wrote."""
+
+    version: int
+    rows: int
+
+
+class Lake:
+    """The tables under one root, at `root/layer/name`."""
+
+    def __init__(self, spark: SparkSession, root: str) -> None:
+        self.spark = spark
+        self.root = root.rstrip("/")
+
+    def path(self, name: str) -> str:
+        """Where a table lies."""
+        return f"{self.root}/{table(name).layer}/{name}"
+
+    def exists(self, name: str) -> bool:
+        """True once the table has been written."""
+        return DeltaTable.isDeltaTable(self.spark, self.path(name))
+
+    def version(self, name: str) -> int:
+        """The newest Delta version.
+
+        Raises:
+            MissingTableError: The table has not been written yet.
+        """
+        if not self.exists(name):
+            raise MissingTableError(f"table {name} does not exist in {self.root}", fix="Run the job that writes it.")
+        return int(self._table(name).history(1).select("version").first()[0])  # type: ignore[index]
+
+    def read(self, name: str, *, version: int | None = None) -> DataFrame:
+        """Reads a table, checked by its contract.
+
+        Raises:
+            MissingTableError: It has not been written yet.
+            SchemaError: It is not what the contract says, or a newer Offerlake wrote it.
+        """
+        if not self.exists(name):
+            raise MissingTableError(f"table {name} does not exist in {self.root}", fix="Run the job that writes it.")
+        self._check_version(name)
+        reader = self.spark.read.format("delta")
+        if version is not None:
+            reader = reader.option("versionAsOf", version)
+        return table(name).check(reader.load(self.path(name)))
+
+    def write(self, name: str, frame: DataFrame, *, where: Slice | None = None) -> Written:
+        """Writes a frame the way its contract says, or replaces the slice `where` (column to value or values).
+
+        A slice is replaced whole, also when the frame is empty; rows outside it are refused by Delta.
+
+        Raises:
+            SchemaError: The frame is not what the contract says, or has null where none may be.
+            EnvironmentProblem: There is no space left.
+        """
+        contract = table(name)
+        checked = contract.check(frame)
+        self.create(name)
+        # Few, evenly sized files, a day's rows together; adaptive execution splits what is too large.
+        checked = checked.hint("rebalance", *([F.col(contract.partition)] if contract.partition else []))
+        try:
+            if where is None and contract.mode == "merge":
+                self._merge(contract, checked)
+            else:
+                writer = checked.write.format("delta").mode("append" if _appends(contract, where) else "overwrite")
+                if where is not None:
+                    writer = writer.option("replaceWhere", _condition(where))
+                writer.save(self.path(name))
+        except (PySparkException, Py4JJavaError) as error:
+            raise _explained(name, error) from error
+        return self._last(name)
+
+    def create(self, name: str) -> None:
+        """Makes an empty table by its contract where there is none."""
+        if self.exists(name):
+            self._check_version(name)
+            return
+        contract = table(name)
+        maker = (
+            DeltaTable.createIfNotExists(self.spark)
+            .location(self.path(name))
+            .addColumns(contract.struct)
+            .property(_PROPERTY, str(SCHEMA_VERSION))
+            .comment(contract.grain)
+        )
+        if contract.partition:
+            maker = maker.partitionedBy(contract.partition)
+        maker.execute()
+
+    def _table(self, name: str) -> DeltaTable:
+        return DeltaTable.forPath(self.spark, self.path(name))
+
+    def _check_version(self, name: str) -> None:
+        properties = self._table(name).detail().select("properties").first()
+        found = int(properties[0].get(_PROPERTY, "0")) if properties else 0
+        if found > SCHEMA_VERSION:
+            raise SchemaError(
+                f"table {name} was written with schema version {found}, this Offerlake knows {SCHEMA_VERSION}",
+                fix="Install the Offerlake that wrote it, or a newer one.",
+            )
+
+    def _merge(self, contract: Table, frame: DataFrame) -> None:
+        same = " AND ".join(f"old.`{column}` = new.`{column}`" for column in contract.key)
+        (
+            self._table(contract.name)
+            .alias("old")
+            .merge(frame.alias("new"), same)
+            .whenMatchedUpdateAll()
+            .whenNotMatchedInsertAll()
+            .execute()
+        )
+
+    def _last(self, name: str) -> Written:
+        row = self._table(name).history(1).select("version", "operationMetrics").first()
+        metrics = row[1] or {}  # type: ignore[index]
+        rows = metrics.get("numTargetRowsInserted", metrics.get("numOutputRows", "0"))
+        return Written(version=int(row[0]), rows=int(rows))  # type: ignore[index]
+
+
+def _appends(contract: Table, where: Slice | None) -> bool:
+    return where is None and contract.mode == "append"
+
+
+def _condition(where: Slice) -> str:
+    parts = []
+    for column, wanted in where.items():
+        values = [wanted] if isinstance(wanted, str | date) else list(wanted)
+        parts.append(f"`{column}` IN ({', '.join(_literal(value) for value in values)})")
+    return " AND ".join(parts)
+
+
+def _literal(value: str | date) -> str:
+    if isinstance(value, date):
+        return f"DATE'{value.isoformat()}'"
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _explained(name: str, error: Exception) -> Exception:
+    text = str(error)
+    if "DELTA_NOT_NULL_CONSTRAINT_VIOLATED" in text:
+        return SchemaError(f"table {name}: null in a column that has none: {text[:200]}", fix="Quarantine such rows.")
+    if "No space left on device" in text:
+        return EnvironmentProblem(f"table {name}: no space left on device", fix="Free space and run again.")
+    return error

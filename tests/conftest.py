@@ -1,0 +1,33 @@
+"""One Spark session for all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from pyspark.sql import SparkSession
+
+from offerlake.config import Settings, load_settings
+from offerlake.session import open_session
+
+TEST_SETS = (
+    "spark.master=local[2]",
+    "spark.driver_memory=2g",
+    "spark.shuffle_partitions=2",
+    "spark.snapshot_partitions=1",
+    "spark.conf={spark.ui.enabled: 'false', spark.databricks.delta.retentionDurationCheck.enabled: 'false'}",
+)
+
+
+@pytest.fixture(scope="session")
+def settings() -> Settings:
+    """The settings of the tests: those of base.yaml, with a small Spark."""
+    return load_settings([], TEST_SETS, env={})
+
+
+@pytest.fixture(scope="session")
+def spark(settings: Settings) -> Iterator[SparkSession]:
+    """The one session."""
+    session = open_session(settings.spark, app="tests")
+    yield session
+    session.stop()
