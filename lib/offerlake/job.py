@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -92,7 +93,7 @@ class Context:
         part: str = "all",
     ) -> None:
         """Notes a number for the table `metrics`; written when the job ends well."""
-        numbers = (None if x is None or x != x or abs(x) == float("inf") else float(x) for x in (value, low, high))
+        numbers = (None if x is None or not math.isfinite(x) else float(x) for x in (value, low, high))
         self._metrics.append((self.run_id, self.as_of, name, part, *numbers))
 
     def draft_model(self, name: str, settings: Mapping[str, Any]) -> Model:

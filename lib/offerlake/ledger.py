@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 import offerlake
@@ -86,5 +87,5 @@ class Ledger:
             done = set() if job == PIPELINE else done | {job}
         return done
 
-    def _events(self) -> Any:
+    def _events(self) -> DataFrame:
         return self._lake.read("runs").where(F.col("run_id") == self.run_id)

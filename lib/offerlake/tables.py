@@ -147,7 +147,7 @@ def _appends(contract: Table, where: Slice | None) -> bool:
 def _condition(where: Slice) -> str:
     parts = []
     for column, wanted in where.items():
-        values = [wanted] if isinstance(wanted, str | date) else list(wanted)
+        values: list[str | date] = [wanted] if isinstance(wanted, str | date) else [*wanted]
         parts.append(f"`{column}` IN ({', '.join(_literal(value) for value in values)})")
     return " AND ".join(parts)
 

@@ -59,9 +59,10 @@ class Table:
     @cached_property
     def struct(self) -> T.StructType:
         """The Spark schema, nullability included."""
-        return T.StructType.fromDDL(
-            ", ".join(f"`{column.name}` {column.type}{'' if column.null else ' NOT NULL'}" for column in self.columns)
-        )
+        ddl = ", ".join(f"`{column.name}` {column.type}{'' if column.null else ' NOT NULL'}" for column in self.columns)
+        parsed = T.StructType.fromDDL(ddl)
+        assert isinstance(parsed, T.StructType)
+        return parsed
 
     def select(self, frame: DataFrame) -> DataFrame:
         """Ends a step: exactly this table's columns in order, cast to its types.
