@@ -166,6 +166,7 @@ OFFER_SCORES = Table(
         Col("p_response", "double", "P(the label | offer), 0 to 1"),
         Col("p_no_offer", "double", "P(the label | nothing); null: no control in the data", null=True),
         Col("p_redeem", "double", "P(uses the offer | offer), 0 to 1"),
+        Col("p_deep", "double", "P(the label | offer) by the deep model; null: not enabled", null=True),
         Col("uplift", "double", "P(responded | offer) − P(responded | nothing); null: no control", null=True),
         Col("order_margin", "double", "margin of one order before the offer's cost, of this user"),
         Col("redemption_cost", "double", "cost of one use: discount given, goods and fixed cost"),
