@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from offerlake.schemas.model import Col, Table
+from offerlake.schemas.silver import OFFER_KINDS
 
 _AS_OF = Col("as_of", "date", "UTC day; only what had happened and arrived before its 00:00 counts")
 _USER = Col("user_id", "string", "the user")
@@ -10,7 +11,7 @@ _PRODUCT = Col("product_id", "string", "the product")
 _OFFER = Col("offer_id", "string", "the offer")
 
 USER_FEATURE_COLUMNS = (
-    Col("tenure_days", "double", "days since the first sign of the user (signup, click or order)", null=True),
+    Col("tenure_days", "double", "days since the first sign of the user (signup, click or order); null: no sign", null=True),
     Col("order_recency_days", "double", "days since the last order; null: never ordered", null=True),
     Col("orders_28d", "int", "orders in 28 days"),
     Col("orders_84d", "int", "orders in 84 days"),
@@ -18,47 +19,72 @@ USER_FEATURE_COLUMNS = (
     Col("money_28d", "double", "net amount spent in 28 days, returns taken off"),
     Col("money_84d", "double", "net amount spent in 84 days, returns taken off"),
     Col("money_364d", "double", "net amount spent in 364 days, returns taken off"),
-    Col("order_value_364d", "double", "mean net amount of an order in 364 days; null: none", null=True),
+    Col("units_364d", "int", "units bought in 364 days, returns not taken off"),
+    Col("order_value_364d", "double", "mean net amount of an order in 364 days, returns not taken off; null: none", null=True),
+    Col("typical_order_value", "double", "order_value_364d, drawn to the shop's mean as if by `prior_orders` more orders; null: the shop has no order", null=True),
     Col("returned_share_364d", "double", "returned units over units bought in 364 days, 0 to 1; null: none bought", null=True),
     Col("discount_share_364d", "double", "discounts over gross amount in 364 days, 0 to 1; null: none", null=True),
+    Col("discounted_share_364d", "double", "order lines with a discount over all in 364 days, 0 to 1; null: none", null=True),
     Col("visit_recency_days", "double", "days since the last click; null: never seen", null=True),
     Col("sessions_7d", "int", "sessions in 7 days"),
     Col("sessions_28d", "int", "sessions in 28 days"),
     Col("sessions_84d", "int", "sessions in 84 days"),
+    Col("sessions_364d", "int", "sessions in 364 days"),
     Col("views_28d", "int", "product views in 28 days"),
     Col("views_84d", "int", "product views in 84 days"),
+    Col("views_364d", "int", "product views in 364 days"),
     Col("carts_28d", "int", "products put into the cart in 28 days"),
     Col("carts_84d", "int", "products put into the cart in 84 days"),
+    Col("cart_removals_84d", "int", "products taken out of the cart in 84 days"),
     Col("searches_84d", "int", "searches in 84 days"),
-    Col("cart_rate_84d", "double", "carts over views in 84 days; null: no view", null=True),
-    Col("conversion_84d", "double", "orders over sessions in 84 days; null: no session", null=True),
-    Col("price_position_84d", "double", "mean over viewed products of the price's rank in its category, 0 cheapest to 1; null: no view", null=True),
+    Col("cart_rate_84d", "double", "carts over views in 84 days, may exceed 1; null: no view", null=True),
+    Col("conversion_84d", "double", "orders over sessions in 84 days, may exceed 1; null: no session", null=True),
+    Col("viewed_price_position_364d", "double", "mean over viewed products of the price's rank in its top category, 0 cheapest to 1; null: none", null=True),
+    Col("bought_price_position_364d", "double", "the same over bought order lines", null=True),
     Col("offer_views_84d", "int", "offers seen on the site in 84 days"),
     Col("offer_clicks_84d", "int", "offers clicked on the site in 84 days"),
     Col("content_views_84d", "int", "content pages seen in 84 days"),
+    Col("offer_click_rate_364d", "double", "offers clicked over offers seen on the site in 364 days, smoothed like the rates by kind; null: nobody saw any", null=True),
+    *(
+        Col(f"click_rate_{kind}", "double", f"the same for the kind {kind}, drawn to the shop's rate as if by `prior_views` more views", null=True)
+        for kind in OFFER_KINDS
+    ),
+    Col("exposures_28d", "int", "offers sent in 28 days"),
     Col("exposures_84d", "int", "offers sent in 84 days"),
-    Col("redemptions_364d", "int", "offers used in 364 days"),
-    Col("redemption_rate_364d", "double", "offers used over offers sent in 364 days; null: none sent", null=True),
-    Col("categories_364d", "int", "categories viewed or bought in 364 days"),
-    Col("top_category_share", "double", "share of the strongest category in the affinity; null: no sign", null=True),
-    Col("category_affinity", "map<string,double>", "top-level category to its share of the user's views and purchases in 364 days, sums to 1; empty: no sign"),
-    Col("brand_affinity", "map<string,double>", "brand to its share, likewise, the 20 strongest"),
-    Col("kind_clicks", "map<string,double>", "offer kind to clicks on the site in 364 days"),
+    Col("exposures_364d", "int", "offers sent in 364 days"),
+    Col("exposure_recency_days", "double", "days since an offer was last sent; null: never", null=True),
+    Col("redemptions_364d", "int", "redemptions in 364 days"),
+    Col("redemption_rate_364d", "double", "offers used within their label window over offers sent in 364 days, 0 to 1; null: none sent", null=True),
+    Col("signs_364d", "int", "views and bought order lines of products with a known category in 364 days"),
+    Col("categories_364d", "int", "top-level categories viewed or bought in 364 days"),
+    Col("top_category_share", "double", "share of the strongest category in the signs; null: no sign", null=True),
     Col("age_band", "string", "newest known before as_of", null=True),
     Col("gender", "string", "newest known before as_of", null=True),
     Col("region", "string", "newest known before as_of", null=True),
 )  # fmt: skip
+"""Numbers and categories that models may use: the same in `user_features` and in `examples`."""
+
+USER_PROFILE_COLUMNS = (
+    Col("category_affinity", "map<string,double>", "top-level category to its share of signs_364d, sums to 1; empty: no sign"),
+    Col("brand_affinity", "map<string,double>", "brand to its share of signs_364d, the strongest `brand_limit`"),
+)  # fmt: skip
+"""Maps for people, reports and reasons; no model reads them."""
 
 OFFER_CONTEXT_COLUMNS = (
     Col("kind", "string", "kind of offer; `none` for nothing"),
     Col("depth", "double", "as in offers; null: none", null=True),
-    Col("discount_rate", "double", "depth as a share of the basket's price: percent_off itself, amounts over max(min_spend, the user's or shop's order value); 0 for others"),
+    Col("discount_rate", "double", "depth as a share of the basket's price, 0 to 1: percent_off itself, amount_off over max(min_spend, typical_order_value); 0 for others"),
     Col("min_spend", "double", "order value from which it counts, 0 for none"),
     Col("redemption_cost", "double", "fixed cost of one use, 0 for none"),
     Col("channel", "string", "channel shown on", null=True),
     Col("scoped", "int", "1: a category, brand or product list is in scope, 0: everything"),
-    Col("scope_affinity", "double", "share of the user's affinity that is in scope, 0 to 1; 1 for scope all"),
-    Col("scope_units_364d", "double", "units bought before of products in scope in 364 days"),
+    Col("kind_affinity", "double", "the user's click rate on offers of this kind (click_rate_<kind>); 0 for nothing or unknown"),
+    Col("scope_affinity", "double", "share of signs_364d that is in scope, 0 to 1; 1 for scope all, 0 for nothing"),
+    Col("scope_size", "int", "products in scope; 0 where not scoped"),
+    Col("scope_units_364d", "int", "units of products in scope that the user bought in 364 days; all units for scope all"),
+    Col("scope_unit_share_364d", "double", "scope_units_364d over units_364d, 0 to 1; 0: none bought"),
+    Col("scope_products_364d", "int", "different products in scope that the user bought in 364 days; 0 where not scoped"),
+    Col("scope_recency_days", "double", "days since the user last bought a product in scope; any product for scope all; null: not in 364 days", null=True),
 )  # fmt: skip
 """Columns that say what an offer is to a user: the same in `examples` and when scoring."""
 
@@ -68,7 +94,7 @@ USER_FEATURES = Table(
     grain="one user as of one day",
     key=("as_of", "user_id"),
     partition="as_of",
-    columns=(_AS_OF, _USER, *USER_FEATURE_COLUMNS),
+    columns=(_AS_OF, _USER, *USER_FEATURE_COLUMNS, *USER_PROFILE_COLUMNS),
 )
 
 PRODUCT_FEATURES = Table(
