@@ -70,6 +70,8 @@ class CleanSettings(_Section):
 class FeatureSettings(_Section):
     brand_limit: Positive
     margin_rate: Share
+    prior_orders: Annotated[float, Field(gt=0)]
+    prior_views: Annotated[float, Field(gt=0)]
 
 
 class ExampleSettings(_Section):
@@ -124,22 +126,31 @@ class DecideSettings(_Section):
     holdout_seed: int
     explore_share: Share
     contact_cost: dict[str, Money]
+    explore_budget_share: Share
+    min_spend_factor: Annotated[float, Field(gt=0)]
     products: Positive
 
 
 class PublishSettings(_Section):
     format: Literal["csv", "jsonl"]
+    rows_per_file: Positive
 
 
 class EvaluateSettings(_Section):
     bootstrap: Positive
     gate: bool
     min_auc: Share
+    truth: str | None
 
 
 class SimulateSettings(_Section):
     users: Positive
     seed: int
+
+
+class DemoSettings(_Section):
+    as_of: date
+    budget_per_user: Money | None
 
 
 class Settings(_Section):
@@ -160,11 +171,13 @@ class Settings(_Section):
     publish: PublishSettings
     evaluate: EvaluateSettings
     simulate: SimulateSettings
+    demo: DemoSettings
 
     @property
     def hash(self) -> str:
         """12 hex digits over everything that can change a result: not where things lie, nor how Spark runs."""
-        content = self.model_dump(mode="json", exclude={"run": {"lake", "landing", "publish"}, "spark": True})
+        places = {"run": {"lake", "landing", "publish"}, "evaluate": {"truth"}, "spark": True}
+        content = self.model_dump(mode="json", exclude=places)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
