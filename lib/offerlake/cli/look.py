@@ -1,0 +1,121 @@
+"""`offerlake tables`, `show` and `report`: what there is in a lake."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from offerlake.cli.group import Answer
+from offerlake.cli.options import Config, Json, Lake, Sets, settings_of
+
+if TYPE_CHECKING:
+    from offerlake.schemas import Table
+
+_WIDE = 8  # more columns than this are printed one below the other
+
+
+def tables(
+    name: Annotated[str | None, typer.Argument(metavar="[TABLE]", help="One table, with its columns.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/tables.md.")] = False,
+    json: Json = False,
+) -> Answer:
+    """List the contract of every table: layer, grain, key; with a name, its columns."""
+    from offerlake.schemas import TABLES
+    from offerlake.schemas.page import as_dict, page
+
+    chosen = [_contract(name)] if name else list(TABLES.values())
+    if not json:
+        if markdown:
+            typer.echo(page(chosen), nl=False)
+        elif name:
+            _print_columns(chosen[0])
+        else:
+            _print_tables(chosen)
+    return Answer({contract.name: as_dict(contract) for contract in chosen})
+
+
+def show(
+    name: Annotated[str, typer.Argument(metavar="TABLE", help="Such as user_offers.")],
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Rows.")] = 10,
+    lake: Lake = None,
+    config: Config = None,
+    sets: Sets = None,
+    json: Json = False,
+) -> Answer:
+    """Print the first rows of a table."""
+    settings = settings_of(config, sets, lake=lake)
+    _contract(name)
+    from offerlake.session import open_session
+    from offerlake.tables import Lake as Tables
+
+    frame = Tables(open_session(settings.spark, app="show"), settings.run.lake).read(name)
+    rows = [row.asDict(recursive=True) for row in frame.limit(limit).collect()]
+    if not json:
+        _print_rows(frame.columns, rows)
+    return Answer({"table": name, "rows": rows})
+
+
+def report(
+    open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    lake: Lake = None,
+    config: Config = None,
+    sets: Sets = None,
+    json: Json = False,
+) -> Answer:
+    """Print the path of the newest report of a lake."""
+    from offerlake.demo import newest_report
+
+    path = newest_report(settings_of(config, sets, lake=lake).run.lake)
+    if not json:
+        typer.echo(path)
+    if open_it:
+        typer.launch(str(path))
+    return Answer({"report": str(path)})
+
+
+def _contract(name: str) -> Table:
+    from offerlake.errors import ConfigError, SchemaError
+    from offerlake.schemas import table
+
+    try:
+        return table(name)
+    except SchemaError as error:  # on the command line a name that does not exist is wrong usage
+        raise ConfigError(error.message, fix=error.fix) from None
+
+
+def _print_tables(contracts: list[Table]) -> None:
+    from rich.console import Console
+    from rich.table import Table as Grid
+
+    grid = Grid("table", "layer", "one row is", "key")
+    for contract in contracts:
+        grid.add_row(contract.name, contract.layer, contract.grain, ", ".join(contract.key))
+    Console().print(grid)
+
+
+def _print_columns(contract: Table) -> None:
+    from rich.console import Console
+    from rich.table import Table as Grid
+
+    grid = Grid("column", "type", "null", "meaning", title=f"{contract.layer}/{contract.name}: {contract.grain}")
+    for column in contract.columns:
+        grid.add_row(column.name, column.type, "yes" if column.null else "", column.meaning)
+    Console().print(grid)
+
+
+def _print_rows(names: list[str], rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table as Grid
+
+    console = Console()
+    if len(names) <= _WIDE:
+        grid = Grid(*names)
+        for row in rows:
+            grid.add_row(*(str(row[name]) for name in names))
+        console.print(grid)
+        return
+    for number, row in enumerate(rows, start=1):
+        console.rule(f"row {number}")
+        for name in names:
+            console.print(f"{name}: {row[name]}", markup=False, highlight=False)
