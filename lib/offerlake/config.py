@@ -114,6 +114,7 @@ class DeepSettings(_Section):
     epochs: Positive
     batch: Positive
     rate: Annotated[float, Field(gt=0)]
+    vocabulary: Positive
     embedding: Positive
     hidden: tuple[Positive, ...]
     start_timeout: Positive
@@ -176,7 +177,7 @@ class Settings(_Section):
     @property
     def hash(self) -> str:
         """12 hex digits over everything that can change a result: not where things lie, nor how Spark runs."""
-        places = {"run": {"lake", "landing", "publish"}, "evaluate": {"truth"}, "spark": True}
+        places: dict[str, Any] = {"run": {"lake", "landing", "publish"}, "evaluate": {"truth"}, "spark": True}
         content = self.model_dump(mode="json", exclude=places)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -266,6 +267,7 @@ def _merged(base: dict[str, Any], over: dict[str, Any], *, where: str, at: tuple
         if isinstance(base.get(key), dict):
             if not isinstance(value, dict):
                 raise ConfigError(f"{where}: {'.'.join(map(str, path))}: got {value!r}", fix="It is a section.")
-            value = _merged(base[key], value, where=where, at=path)
-        result[key] = value
+            result[key] = _merged(base[key], value, where=where, at=path)
+        else:
+            result[key] = value
     return result

@@ -10,10 +10,19 @@ from pyspark.sql import SparkSession
 from offerlake.errors import DataError
 
 
+def _jvm(spark: SparkSession) -> Any:
+    return spark._jvm  # noqa: SLF001  the only road to Hadoop's file systems that needs no further package
+
+
 def _hadoop(spark: SparkSession, uri: str) -> tuple[Any, Any]:
-    jvm: Any = spark._jvm  # the only road to Hadoop's file systems that needs no further package
-    path = jvm.org.apache.hadoop.fs.Path(uri)
-    return path.getFileSystem(spark._jsc.hadoopConfiguration()), path
+    path = _jvm(spark).org.apache.hadoop.fs.Path(uri)
+    return path.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration()), path  # noqa: SLF001  as in _jvm
+
+
+def qualified(spark: SparkSession, uri: str) -> str:
+    """The whole URI, with scheme, of a path as Spark would understand it: for readers that are not Spark."""
+    system, path = _hadoop(spark, uri)
+    return str(system.makeQualified(path).toString())
 
 
 def exists(spark: SparkSession, uri: str) -> bool:
@@ -34,8 +43,7 @@ def read_bytes(spark: SparkSession, uri: str) -> bytes:
     except Py4JJavaError as error:
         raise DataError(f"file {uri}: {error.java_exception.getMessage()}", fix="Check that it exists.") from None
     try:
-        jvm: Any = spark._jvm
-        return bytes(jvm.org.apache.commons.io.IOUtils.toByteArray(stream))
+        return bytes(_jvm(spark).org.apache.commons.io.IOUtils.toByteArray(stream))
     finally:
         stream.close()
 

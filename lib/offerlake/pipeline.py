@@ -39,7 +39,8 @@ def load_jobs(folder: Path | None = None) -> dict[str, Job]:
             continue
         module_name = f"offerlake_jobs.{path.stem}"
         spec = importlib.util.spec_from_file_location(module_name, path)
-        assert spec is not None and spec.loader is not None, path
+        assert spec is not None, path
+        assert spec.loader is not None, path
         module = importlib.util.module_from_spec(spec)
         sys.modules[module_name] = module
         spec.loader.exec_module(module)
