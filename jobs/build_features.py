@@ -1,0 +1,80 @@
+"""Features of users and products, and their interactions, as of a day."""
+
+from __future__ import annotations
+
+from pyspark.sql import functions as F
+
+from offerlake.features.affinity import user_profiles
+from offerlake.features.interactions import interactions
+from offerlake.features.products import product_features
+from offerlake.features.running import Days
+from offerlake.features.users import known_users, user_features
+from offerlake.job import Context, Job, main
+from offerlake.schemas.gold import USER_FEATURES
+
+
+def run(ctx: Context) -> None:
+    """Writes the slice of `as_of` of three tables."""
+    settings = ctx.settings
+    clicks, order_lines = ctx.read("clicks"), ctx.read("order_lines")
+    products, users = ctx.read("products"), ctx.read("users")
+    days = [ctx.as_of]
+    wanted = known_users(ctx.as_of, users=users, clicks=clicks, order_lines=order_lines)
+    features = user_features(
+        wanted,
+        days=days,
+        clicks=clicks,
+        order_lines=order_lines,
+        exposures=ctx.read("exposures"),
+        redemptions=ctx.read("redemptions"),
+        offers=ctx.read("offers"),
+        products=products,
+        users=users,
+        settings=settings.features,
+        examples=settings.examples,
+        session_gap_minutes=settings.clean.session_gap_minutes,
+    )
+    profiles = user_profiles(
+        wanted,
+        Days.of(days),
+        clicks=clicks,
+        order_lines=order_lines,
+        products=products,
+        brand_limit=settings.features.brand_limit,
+    )
+    empty = F.create_map().cast("map<string,double>")
+    described = features.join(profiles, on=["as_of", "user_id"], how="left").withColumns(
+        {name: F.coalesce(F.col(name), empty) for name in ("category_affinity", "brand_affinity")}
+    )
+    where = {"as_of": ctx.as_of}
+    rows = ctx.write("user_features", USER_FEATURES.select(described), where=where)
+    ctx.write(
+        "product_features",
+        product_features(
+            ctx.as_of, products=products, clicks=clicks, order_lines=order_lines, settings=settings.features
+        ),
+        where=where,
+    )
+    ctx.write(
+        "interactions",
+        interactions(
+            ctx.as_of,
+            clicks=clicks,
+            order_lines=order_lines,
+            weights=settings.recommend.weights,
+            half_life_days=settings.recommend.half_life_days,
+        ),
+        where=where,
+    )
+    ctx.count(rows_out=rows)
+
+
+JOB = Job(
+    name="build_features",
+    reads=("clicks", "order_lines", "exposures", "redemptions", "offers", "products", "users"),
+    writes=("user_features", "product_features", "interactions"),
+    run=run,
+)
+
+if __name__ == "__main__":
+    main(JOB)

@@ -1,0 +1,243 @@
+"""What users did, as rows that `running.changes` adds up: by the day it happened and the day from which it counts."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from offerlake.features.catalogue import with_position
+from offerlake.features.clocks import counts_from, whole_money
+from offerlake.features.labels import in_label_window
+from offerlake.features.running import Sums
+from offerlake.schemas.silver import OFFER_KINDS
+
+VISITS: Sums = {
+    "sessions": (7, 28, 84, 364),
+    "views": (28, 84, 364),
+    "carts": (28, 84),
+    "cart_removals": (84,),
+    "searches": (84,),
+    "offer_views": (84,),
+    "offer_clicks": (84,),
+    "content_views": (84,),
+    "view_position": (364,),
+    "placed_views": (364,),
+}
+REACTIONS: Sums = {f"{what}_{kind}": (364,) for kind in OFFER_KINDS for what in ("seen", "clicked")}
+PURCHASES: Sums = {
+    "orders": (28, 84, 364),
+    "money": (28, 84, 364),
+    "spent": (364,),
+    "gross": (364,),
+    "discounts": (364,),
+    "units": (364,),
+    "returned_units": (364,),
+    "lines": (364,),
+    "discounted_lines": (364,),
+    "bought_position": (364,),
+    "placed_lines": (364,),
+}
+SENDINGS: Sums = {"exposures": (28, 84, 364), "used": (364,)}
+REDEEMED: Sums = {"redemptions": (364,)}
+
+
+def _count(condition: Column) -> Column:
+    return F.sum(condition.cast("bigint"))
+
+
+def visits(clicks: DataFrame, positions: DataFrame, *, session_gap_minutes: int) -> DataFrame:
+    """Clicks of known users by user, day and counting day; the columns of VISITS, first_click and last_click.
+
+    Sessions are derived anew from what had arrived: an event begins a session as of D when none of the same user
+    in the `session_gap_minutes` before it had arrived before D. If one arrives later, the beginning is taken back
+    from the day on which that one counts.
+    """
+    gap = session_gap_minutes * 60_000_000
+    in_order = Window.partitionBy("user_id").orderBy("micros", "since", "event_id")
+    just_before = Window.partitionBy("user_id").orderBy("micros").rangeBetween(-gap, -1)
+    events = clicks.where(F.col("user_id").isNotNull()).select(
+        "user_id",
+        "product_id",
+        "event_id",
+        "event_type",
+        "event_time",
+        F.unix_micros("event_time").alias("micros"),
+        F.col("event_date").alias("event_day"),
+        counts_from(F.col("event_time"), F.col("arrived_at")).alias("since"),
+    )
+    again = F.lag("micros").over(in_order).eqNullSafe(F.col("micros"))
+    joined_from = F.min("since").over(just_before)
+    # The start of a session counts until an earlier event of the same session does.
+    placed = with_position(events, positions).withColumn("_again", again).withColumn("_joined", joined_from)
+    begins = ~F.col("_again") & (F.col("_joined").isNull() | (F.col("_joined") > F.col("since")))
+    daily = (
+        placed.withColumn("begins", begins)
+        .withColumn("taken_back", F.when(F.col("begins"), F.col("_joined")))
+        .groupBy("user_id", "event_day", "since", "taken_back")
+        .agg(
+            _count(F.col("begins")).alias("sessions"),
+            *[_count(F.col("event_type") == kind).alias(name) for name, kind in _CLICK_TYPES.items()],
+            _summed(_is_view(), F.col("position")).alias("view_position"),
+            _count(_is_view() & F.col("position").isNotNull()).alias("placed_views"),
+            F.min("event_time").alias("first_click"),
+            F.max("event_time").alias("last_click"),
+        )
+    )
+    return _with_taken_back(daily)
+
+
+_CLICK_TYPES = {
+    "views": "view",
+    "carts": "add_to_cart",
+    "cart_removals": "remove_from_cart",
+    "searches": "search",
+    "offer_views": "offer_view",
+    "offer_clicks": "offer_click",
+    "content_views": "content_view",
+}
+
+
+def _is_view() -> Column:
+    return F.col("event_type") == "view"
+
+
+def _summed(condition: Column, value: Column) -> Column:
+    return F.sum(F.when(condition, F.coalesce(value, F.lit(0))).otherwise(F.lit(0)).cast("bigint"))
+
+
+def _with_taken_back(daily: DataFrame) -> DataFrame:
+    """Adds for each session start that is taken back later a row that does so."""
+    counted = [name for name in VISITS if name != "sessions"]
+    entered = F.struct(F.col("since"), F.col("sessions"), *counted, "first_click", "last_click")
+    taken = F.struct(
+        F.col("taken_back").alias("since"),
+        (-F.col("sessions")).alias("sessions"),
+        *[F.lit(0).cast("bigint").alias(name) for name in counted],
+        *[F.lit(None).cast("timestamp").alias(name) for name in ("first_click", "last_click")],
+    )
+    both = F.when(F.col("taken_back").isNull(), F.array(entered)).otherwise(F.array(entered, taken))
+    return daily.select("user_id", "event_day", F.inline(both))
+
+
+def reactions(clicks: DataFrame, offers: DataFrame) -> DataFrame:
+    """Offers seen and clicked on the site by known users; the columns of REACTIONS. An offer keeps its first kind."""
+    shown = clicks.where(F.col("user_id").isNotNull() & F.col("event_type").isin("offer_view", "offer_click"))
+    first = Window.partitionBy("offer_id").orderBy("arrived_at")
+    kinds = offers.withColumn("_n", F.row_number().over(first)).where(F.col("_n") == 1).select("offer_id", "kind")
+    clicked = F.col("event_type") == "offer_click"
+    return (
+        shown.join(F.broadcast(kinds), on="offer_id", how="inner")
+        .select(
+            "user_id",
+            F.col("event_date").alias("event_day"),
+            counts_from(F.col("event_time"), F.col("arrived_at")).alias("since"),
+            "kind",
+            clicked.alias("clicked"),
+        )
+        .groupBy("user_id", "event_day", "since")
+        .agg(
+            *[_count((F.col("kind") == kind) & ~F.col("clicked")).alias(f"seen_{kind}") for kind in OFFER_KINDS],
+            *[_count((F.col("kind") == kind) & F.col("clicked")).alias(f"clicked_{kind}") for kind in OFFER_KINDS],
+        )
+    )
+
+
+def purchases(order_lines: DataFrame, positions: DataFrame) -> DataFrame:
+    """Order lines by user, day and counting day; the columns of PURCHASES, first_order and last_order.
+
+    An order is an order_id on a day; it counts from its first bought line on.
+    """
+    lines = order_lines.select(
+        "user_id",
+        "order_id",
+        "line_id",
+        "product_id",
+        "order_time",
+        F.col("order_date").alias("event_day"),
+        counts_from(F.col("order_time"), F.col("arrived_at")).alias("since"),
+        "quantity",
+        *[whole_money(F.col(name)).alias(name) for name in ("unit_price", "discount", "net_amount")],
+    )
+    bought = F.col("quantity") > 0
+    of_order = Window.partitionBy("user_id").orderBy("order_id", "event_day", (~bought).cast("int"), "since", "line_id")
+    order = F.struct("order_id", "event_day")
+    opens = bought & ~F.coalesce(F.lag(order).over(of_order) == order, F.lit(False))
+    sums = {
+        "orders": F.col("opens").cast("bigint"),
+        "money": F.col("net_amount"),
+        "spent": F.when(bought, F.col("net_amount")),
+        "gross": F.when(bought, F.col("unit_price") * F.col("quantity")),
+        "discounts": F.when(bought, F.col("discount")),
+        "units": F.when(bought, F.col("quantity").cast("bigint")),
+        "returned_units": F.when(~bought, -F.col("quantity").cast("bigint")),
+        "lines": bought.cast("bigint"),
+        "discounted_lines": (bought & (F.col("discount") > 0)).cast("bigint"),
+        "bought_position": F.when(bought, F.col("position")),
+        "placed_lines": (bought & F.col("position").isNotNull()).cast("bigint"),
+    }
+    return (
+        with_position(lines, positions)
+        .withColumn("opens", opens)
+        .groupBy("user_id", "event_day", "since")
+        .agg(
+            *[F.coalesce(F.sum(value), F.lit(0)).alias(name) for name, value in sums.items()],
+            F.min(F.when(bought, F.col("order_time"))).alias("first_order"),
+            F.max(F.when(bought, F.col("order_time"))).alias("last_order"),
+        )
+    )
+
+
+def sendings(windowed: DataFrame, redemptions: DataFrame) -> DataFrame:
+    """Offers sent, and those used in their label window; the columns of SENDINGS and last_sent.
+
+    Args:
+        windowed: Exposures with the columns of `labels.with_window`.
+        redemptions: The silver table.
+    """
+    sent = windowed.where(F.col("offer_id").isNotNull()).select(
+        "exposure_id",
+        "user_id",
+        "offer_id",
+        "shown_at",
+        "label_end",
+        F.col("shown_date").alias("event_day"),
+        counts_from(F.col("shown_at"), F.col("arrived_at")).alias("since"),
+    )
+    seen = redemptions.select(
+        "user_id",
+        "offer_id",
+        "redeemed_at",
+        counts_from(F.col("redeemed_at"), F.col("arrived_at")).alias("redeemed_since"),
+    )
+    used = (
+        sent.join(seen, on=["user_id", "offer_id"], how="inner")
+        .where(in_label_window(F.col("redeemed_at")))
+        .groupBy("exposure_id", "user_id", "event_day", "since")
+        .agg(F.min("redeemed_since").alias("redeemed_since"))
+        .select(
+            "user_id",
+            "event_day",
+            F.greatest("since", "redeemed_since").alias("since"),
+            F.lit(0).alias("exposures"),
+            F.lit(1).alias("used"),
+            F.lit(None).cast("timestamp").alias("last_sent"),
+        )
+    )
+    return sent.select(
+        "user_id",
+        "event_day",
+        "since",
+        F.lit(1).alias("exposures"),
+        F.lit(0).alias("used"),
+        F.col("shown_at").alias("last_sent"),
+    ).unionByName(used)
+
+
+def redeemed(redemptions: DataFrame) -> DataFrame:
+    """Redemptions; the column of REDEEMED."""
+    return redemptions.select(
+        "user_id",
+        F.col("redeemed_date").alias("event_day"),
+        counts_from(F.col("redeemed_at"), F.col("arrived_at")).alias("since"),
+        F.lit(1).alias("redemptions"),
+    )

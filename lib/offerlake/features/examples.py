@@ -1,0 +1,127 @@
+"""`examples`: one row for each exposure whose labels are final; features before it, labels after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from offerlake.config import ExampleSettings, FeatureSettings
+from offerlake.features.labels import contact_cost_of, labels, with_window
+from offerlake.features.offer_context import scope_history, with_context
+from offerlake.features.users import user_features
+from offerlake.schemas.gold import EXAMPLES
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of the exposures.
+
+    Attributes:
+        final: They make examples.
+        open: Their labels may still change as of the day.
+        days: The days on which those that are final were shown.
+    """
+
+    final: int
+    open: int
+    days: tuple[date, ...]
+
+
+def known_exposures(as_of: date, exposures: DataFrame, offers: DataFrame, *, settings: ExampleSettings) -> DataFrame:
+    """Exposures that had arrived before `as_of`, with their label window and whether it is over (`final`)."""
+    start = F.lit(as_of).cast("timestamp")
+    known = exposures.where(F.greatest("shown_at", "arrived_at") < start)
+    return with_window(known, offers, settings=settings).withColumn("final", F.col("final_at") <= start)
+
+
+def counts(known: DataFrame) -> Counts:
+    """Counts exposures by day and state; as many rows as there are days come to the driver."""
+    rows = known.groupBy("shown_date", "final").agg(F.count("exposure_id").alias("rows")).collect()
+    return Counts(
+        final=sum(row["rows"] for row in rows if row["final"]),
+        open=sum(row["rows"] for row in rows if not row["final"]),
+        days=tuple(sorted({row["shown_date"] for row in rows if row["final"]})),
+    )
+
+
+def examples(
+    known: DataFrame,
+    *,
+    days: Sequence[date],
+    clicks: DataFrame,
+    order_lines: DataFrame,
+    exposures: DataFrame,
+    redemptions: DataFrame,
+    offers: DataFrame,
+    offer_products: DataFrame,
+    products: DataFrame,
+    users: DataFrame,
+    features: FeatureSettings,
+    settings: ExampleSettings,
+    session_gap_minutes: int,
+    contact_cost: Mapping[str, float],
+) -> DataFrame:
+    """The table `examples`.
+
+    Features are those as of `shown_date`: they end with the day before, so nothing of the day itself is in them.
+    margin = goods_margin − cost_per_redemption if redeemed − the channel's contact cost if an offer was sent.
+
+    Args:
+        known: What `known_exposures` gives.
+        days: `Counts.days`, at least one.
+        clicks: Silver, whole.
+        order_lines: Silver, whole.
+        exposures: Silver, whole: also those that are not final count as sent.
+        redemptions: Silver, whole.
+        offers: Silver, whole.
+        offer_products: Silver, whole.
+        products: Silver, whole.
+        users: Silver, whole.
+        features: Margin and smoothing.
+        settings: The label window.
+        session_gap_minutes: The pause that ends a session.
+        contact_cost: Money a message by channel; others cost nothing.
+    """
+    final = known.where(F.col("final")).withColumn("as_of", F.col("shown_date"))
+    keys = final.select("as_of", "user_id", "offer_id")
+    features_of = user_features(
+        keys.select("as_of", "user_id").distinct(),
+        days=days,
+        clicks=clicks,
+        order_lines=order_lines,
+        exposures=exposures,
+        redemptions=redemptions,
+        offers=offers,
+        products=products,
+        users=users,
+        settings=features,
+        examples=settings,
+        session_gap_minutes=session_gap_minutes,
+    )
+    history = scope_history(
+        keys,
+        offers=offers,
+        offer_products=offer_products,
+        products=products,
+        clicks=clicks,
+        order_lines=order_lines,
+    )
+    outcome = labels(
+        final,
+        order_lines=order_lines,
+        redemptions=redemptions,
+        products=products,
+        margin_rate=features.margin_rate,
+    )
+    described = with_context(final.join(features_of, on=["as_of", "user_id"], how="inner"), history, offers=offers)
+    contact = F.when(F.col("offer_id").isNotNull(), contact_cost_of(F.col("channel"), contact_cost)).otherwise(F.lit(0))
+    use = F.col("redeemed") * F.col("redemption_cost").cast("decimal(18,4)")
+    return EXAMPLES.select(
+        described.join(outcome, on="exposure_id", how="inner")
+        .withColumn("treatment", F.col("offer_id").isNotNull().cast("int"))
+        .withColumn("margin", F.col("goods_margin") - use - contact)
+    )
