@@ -147,6 +147,21 @@ class EvaluateSettings(_Section):
 class SimulateSettings(_Section):
     users: Positive
     seed: int
+    products: Annotated[int, Field(ge=100)]
+    start: date
+    warmup_days: Positive
+    rounds: Positive
+    round_days: Positive
+    effects: Annotated[float, Field(ge=0)]
+    control_share: Share
+    old_rule_share: Share
+    visits: Annotated[float, Field(gt=0, le=7)]
+    duplicates: Share
+    malformed: Share
+    unknown: Share
+    clock_skew: Share
+    late: Share
+    bots: Share
 
 
 class DemoSettings(_Section):
