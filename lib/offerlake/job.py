@@ -19,7 +19,7 @@ from offerlake.errors import ConfigError, OfferlakeError, SchemaError
 from offerlake.ledger import Ledger, run_id_of
 from offerlake.schemas import table
 from offerlake.session import open_session
-from offerlake.tables import Lake, Slice
+from offerlake.tables import Lake, Slice, explained
 from offerlake.windows import parse_as_of
 
 
@@ -139,10 +139,12 @@ def execute(
         job.run(context)
         context.flush_metrics()
     except Exception as error:
-        ledger.record(
-            job.name, attempt, "fail", seconds=time.monotonic() - begun, error=f"{type(error).__name__}: {error}"[:2000]
-        )
-        raise
+        known = explained(f"job {job.name}", error)
+        text = f"{type(known).__name__}: {known}"[:2000]
+        ledger.record(job.name, attempt, "fail", seconds=time.monotonic() - begun, error=text)
+        if known is error:
+            raise
+        raise known from error
     ledger.record(
         job.name,
         attempt,

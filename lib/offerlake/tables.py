@@ -78,10 +78,10 @@ class Lake:
         """
         contract = table(name)
         checked = contract.check(frame)
-        self.create(name)
         # Few, evenly sized files, a day's rows together; adaptive execution splits what is too large.
         checked = checked.hint("rebalance", *([F.col(contract.partition)] if contract.partition else []))
         try:
+            self.create(name)
             if where is None and contract.mode == "merge":
                 self._merge(contract, checked)
             else:
@@ -90,7 +90,10 @@ class Lake:
                     writer = writer.option("replaceWhere", _condition(where))
                 writer.save(self.path(name))
         except (PySparkException, Py4JJavaError) as error:
-            raise _explained(name, error) from error
+            known = explained(f"table {name}", error)
+            if known is error:
+                raise
+            raise known from error
         return self._last(name)
 
     def create(self, name: str) -> None:
@@ -159,10 +162,25 @@ def _literal(value: str | date) -> str:
     return f"'{escaped}'"
 
 
-def _explained(name: str, error: Exception) -> Exception:
+_NOT_WRITABLE = (
+    "DELTA_CANNOT_CREATE_LOG_PATH",
+    "Mkdirs failed to create",
+    "ParentNotDirectoryException",
+    "Permission denied",
+    "Read-only file system",
+)
+
+
+def explained(what: str, error: Exception) -> Exception:
+    """What a user can mend of an error of Spark's, as an error of ours; any other as it is."""
     text = str(error)
+    first = text.strip().partition("\n")[0][:200]
     if "DELTA_NOT_NULL_CONSTRAINT_VIOLATED" in text:
-        return SchemaError(f"table {name}: null in a column that has none: {text[:200]}", fix="Quarantine such rows.")
+        return SchemaError(f"{what}: null in a column that has none: {first}", fix="Quarantine such rows.")
     if "No space left on device" in text:
-        return EnvironmentProblem(f"table {name}: no space left on device", fix="Free space and run again.")
+        return EnvironmentProblem(f"{what}: no space left on device", fix="Free space and run again.")
+    if reason := next((sign for sign in _NOT_WRITABLE if sign in text), None):
+        return EnvironmentProblem(
+            f"{what} cannot be written: {reason}", fix="Choose a place with --lake that you may write to."
+        )
     return error
