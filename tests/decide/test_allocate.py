@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 from scipy.optimize import linprog
 
-from offerlake.decide.allocate import MICRO, Cut, choices, cut, hull_steps, micro_budget, steps
+from offerlake.decide.allocate import Cut, choices, cut, steps
+from offerlake.decide.hull import MICRO, assign_here, hull_steps, micro_budget
 
 Pair = tuple[str, str, float, float]
 
@@ -141,22 +142,15 @@ def test_spend_may_be_another_than_the_cost_of_the_order(spark: SparkSession) ->
 
 
 def numpy_assigned(rows: list[Pair], budget: float) -> dict[str, str]:
-    """The same hull, the cut by plain sorting."""
+    """The same on one machine."""
     users, offers = sorted({row[0] for row in rows}), sorted({row[1] for row in rows})
     shape = (len(users), len(offers))
     value, cost = np.full(shape, -np.inf), np.full(shape, np.inf)
     for user, offer, worth, spent in rows:
         value[users.index(user), offers.index(offer)] = worth
         cost[users.index(user), offers.index(offer)] = spent
-    spend = np.where(np.isfinite(cost), np.ceil(np.where(np.isfinite(cost), cost, 0) * MICRO), 0).astype(np.int64)
-    who, level, which, ratio, added = hull_steps(value, cost, spend)
-    left, chosen = micro_budget(budget), {}
-    for k in sorted(range(len(who)), key=lambda k: (-ratio[k], who[k], level[k])):
-        left -= int(added[k])
-        if left < 0:
-            break
-        chosen[users[who[k]]] = offers[which[k]]
-    return chosen
+    chosen = assign_here(value, cost, cost, budget)
+    return {users[place]: offers[offer] for place, offer in enumerate(chosen) if offer >= 0}
 
 
 amounts = st.integers(0, 40).map(lambda n: n / 8)
@@ -195,12 +189,12 @@ def test_without_a_binding_budget_everyone_gets_his_best(rows: list[Pair]) -> No
 def test_ratios_fall_along_a_hull(rows: list[Pair]) -> None:
     value = np.array([[worth for *_, worth, _ in rows]])
     cost = np.array([[spent for *_, spent in rows]])
-    _, level, which, ratio, _ = hull_steps(value, cost, np.zeros((1, len(rows)), dtype=np.int64))
-    assert list(level) == list(range(len(level)))
-    assert np.all(np.diff(ratio) <= 0)
-    assert np.all(np.diff(value[0, which]) > 0)
-    if len(which):
-        assert value[0, which[-1]] == value.max()
+    found = hull_steps(value, cost, np.zeros((1, len(rows)), dtype=np.int64))
+    assert list(found.level) == list(range(len(found.level)))
+    assert np.all(np.diff(found.ratio) <= 0)
+    assert np.all(np.diff(value[0, found.offer]) > 0)
+    if len(found.offer):
+        assert value[0, found.offer[-1]] == value.max()
 
 
 def test_distributed_cut_equals_plain_sorting(spark: SparkSession) -> None:

@@ -15,16 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import ROUND_FLOOR, Decimal
 
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from offerlake.decide.hull import MICRO, hull_steps, micro_budget
 from offerlake.randomness import draw
 
-MICRO = 1_000_000
 _BUCKETS = 16_384
 _STEPS = "user_id string, level int, offer_id string, ratio double, key bigint, spend bigint"
 
@@ -49,11 +48,6 @@ class Cut:
 def micro(cost: Column) -> Column:
     """Money (double) in whole millionths, rounded up."""
     return F.ceil(cost * F.lit(float(MICRO))).cast("bigint")
-
-
-def micro_budget(budget: float) -> int:
-    """A budget in whole millionths, rounded down."""
-    return int((Decimal(repr(float(budget))) * MICRO).to_integral_value(rounding=ROUND_FLOOR))
 
 
 def steps(pairs: DataFrame) -> DataFrame:
@@ -158,55 +152,15 @@ def _step_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]
         value[user, place] = flat.field("value").to_numpy(zero_copy_only=False)
         cost[user, place] = flat.field("cost").to_numpy(zero_copy_only=False)
         spend[user, place] = flat.field("spend").to_numpy(zero_copy_only=False)
-        who, level, which, ratio, added = hull_steps(value, cost, spend)
-        first = (np.cumsum(counts) - counts)[who]
+        made = hull_steps(value, cost, spend)
+        first = (np.cumsum(counts) - counts)[made.user]
         columns = [
-            batch.column("user_id").take(pa.array(who)),
-            pa.array(level, pa.int32()),
-            flat.field("offer_id").take(pa.array(first + which)),
-            pa.array(ratio),
+            batch.column("user_id").take(pa.array(made.user)),
+            pa.array(made.level, pa.int32()),
+            flat.field("offer_id").take(pa.array(first + made.offer)),
+            pa.array(made.ratio),
             # The bits of a positive double, read as an integer, are in the order of the doubles.
-            pa.array(ratio.view(np.int64)),
-            pa.array(added),
+            pa.array(made.ratio.view(np.int64)),
+            pa.array(made.spend),
         ]
         yield pa.RecordBatch.from_arrays(columns, schema=schema)
-
-
-def hull_steps(
-    value: np.ndarray, cost: np.ndarray, spend: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Walks all users' upper hulls at once, from (0, 0): each time to the offer with the steepest rise.
-
-    Args:
-        value: Shape (users, offers), money; −inf where there is no offer.
-        cost: Shape (users, offers), ≥ 0; +inf where there is no offer.
-        spend: Shape (users, offers), int64: what counts against the budget.
-
-    Returns:
-        One entry a step: user's row, level, offer's column, ratio, spend added by the step. Ratios fall strictly with
-        the level but for rounding, where they may be equal. Equally steep: the farthest; the same point: the first.
-    """
-    users = np.arange(len(value))
-    at_value, at_cost = np.zeros(len(value)), np.zeros(len(value))
-    at_spend, slope = np.zeros(len(value), dtype=np.int64), np.full(len(value), np.inf)
-    found: list[tuple[np.ndarray, ...]] = []
-    level = np.zeros(len(value), dtype=np.int32)
-    while len(users):
-        gain, extra = value[users] - at_value[users, None], cost[users] - at_cost[users, None]
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            ratio = np.where(gain > 0, np.where(extra > 0, gain / extra, np.inf), -np.inf)
-        ratio[extra < 0] = -np.inf
-        steepest = ratio.max(axis=1, initial=-np.inf)
-        rises = steepest > 0
-        users, ratio, steepest, gain = users[rises], ratio[rises], steepest[rises], gain[rises]
-        column = np.where(ratio == steepest[:, None], gain, -np.inf).argmax(axis=1)
-        slope[users] = np.minimum(slope[users], steepest)
-        chosen = spend[users, column]
-        found.append((users, level[users].copy(), column, slope[users].copy(), chosen - at_spend[users]))
-        at_value[users], at_cost[users], at_spend[users] = value[users, column], cost[users, column], chosen
-        level[users] += 1
-    if not found:
-        none = np.zeros(0, dtype=np.int64)
-        return none, none.astype(np.int32), none, none.astype(float), none
-    who, levels, columns, ratios, added = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return who, levels, columns, ratios, added

@@ -81,7 +81,7 @@ def assign(
         .withColumn("offer_id", _choice())
         .withColumn("propensity", propensity(holdout_share=settings.holdout_share, explore_share=exploration.share))
     )
-    rows = _described(chosen, scores, pairs, all_steps, roster, catalogue, as_of=as_of, settings=settings)
+    rows = _described(chosen, scores, all_steps, roster, catalogue, as_of=as_of, settings=settings)
     shown = products_to_show(
         rows.where(F.col("offer_id").isNotNull()).select("user_id", "offer_id"),
         catalogue.candidates,
@@ -118,7 +118,6 @@ def _choice() -> Column:
 def _described(
     chosen: DataFrame,
     scores: DataFrame,
-    pairs: DataFrame,
     all_steps: DataFrame,
     roster: DataFrame,
     catalogue: Catalogue,
