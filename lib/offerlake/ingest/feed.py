@@ -1,0 +1,172 @@
+"""One feed from landing files to the rows of its bronze table and of the quarantine."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
+
+from offerlake.errors import DataError
+from offerlake.ingest.landing import File, explained, find, plain
+from offerlake.ingest.mapping import NEVER_NONE, Feed, nearest
+from offerlake.ingest.readers import Records, read_files
+from offerlake.schemas import table
+
+JOB = "ingest"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the new files of a feed hold.
+
+    Attributes:
+        good: Rows of `raw_<feed>`.
+        quarantined: Records that cannot be read, as rows of `quarantine`.
+        rows: Records in all.
+        refused: Those that cannot be read.
+        files: New files.
+        without_rows: Names of those without a record.
+        held: What is cached until the batch has been written.
+    """
+
+    good: DataFrame
+    quarantined: DataFrame
+    rows: int
+    refused: int
+    files: int
+    without_rows: tuple[str, ...]
+    held: DataFrame
+
+
+def read_feed(
+    spark: SparkSession,
+    name: str,
+    feed: Feed,
+    *,
+    landing: str,
+    known: Collection[str],
+    loaded_at: datetime,
+    quote: int,
+) -> Batch | None:
+    """Reads the files of a feed that have not been ingested yet.
+
+    Args:
+        spark: The session.
+        name: The feed.
+        feed: Its mapping.
+        landing: Full URI of the landing folder.
+        known: Names of files whose rows are in the bronze table.
+        loaded_at: The time of the load.
+        quote: Characters of a refused record that its reason quotes.
+
+    Returns:
+        The batch, or None where no file is new.
+
+    Raises:
+        DataError: There is no file, a file cannot be read or lacks a column, or a feed that is needed has no rows.
+    """
+    files = [file for file in find(spark, landing, name, feed.path) if file.name not in known]
+    if not files:
+        return None
+    with explained(name):
+        records = read_files(spark, name, feed, files, quote=quote)
+        # Parsed once: the survey, the quarantine and the table each read it again.
+        held = records.frame.persist(StorageLevel.DISK_ONLY)
+        survey = _survey(held, records)
+    _check_present(name, files, held, records, survey)
+    rows = sum(row["rows"] for row in survey)
+    refused = sum(row["refused"] for row in survey)
+    if not rows - refused and not known and name in NEVER_NONE:
+        raise DataError(
+            f"feed {name}: {len(files)} files, {refused} records, none that can be used",
+            fix=f"Land {name} with rows: without them nothing can be assigned.",
+        )
+    numbered = _numbered(spark, held, files, survey).withColumn("loaded_at", F.lit(loaded_at))
+    fine = F.size("_reasons") == 0
+    filled = {plain(row["_file"]) for row in survey if row["rows"]}
+    return Batch(
+        good=table(f"raw_{name}").select(numbered.where(fine)),
+        quarantined=_quarantined(name, numbered.where(~fine)),
+        rows=rows,
+        refused=refused,
+        files=len(files),
+        without_rows=tuple(file.name for file in files if file.path not in filled),
+        held=held,
+    )
+
+
+def _survey(held: DataFrame, records: Records) -> list[Row]:
+    """One row a split: how many lines and records it has, and which columns that have to be there are."""
+    record = ~F.col("_blank")
+    return (
+        held.groupBy("_file", "_block")
+        .agg(
+            F.min("_order").alias("first"),
+            F.count(F.lit(1)).alias("lines"),
+            F.count_if(record).alias("rows"),
+            F.count_if(F.size("_reasons") > 0).alias("refused"),
+            *(F.count(ours).alias(f"has_{ours}") for ours in records.present),
+        )
+        .orderBy("_file", "_block")
+        .collect()
+    )
+
+
+def _check_present(name: str, files: list[File], held: DataFrame, records: Records, survey: list[Row]) -> None:
+    """In JSON lines a column is there if some record of the file has it."""
+    for file in files:
+        splits = [row for row in survey if plain(row["_file"]) == file.path]
+        if not sum(row["rows"] - row["refused"] for row in splits):
+            continue
+        for ours, theirs in records.present.items():
+            if not any(row[f"has_{ours}"] for row in splits):
+                there = (
+                    held.where(F.col("_file") == splits[0]["_file"]).select(F.explode(F.map_keys("extra"))).distinct()
+                )
+                keys = sorted(row[0] for row in there.limit(100).collect())
+                raise DataError(
+                    f"feed {name}: file {file.name} has no key {theirs!r}, mapped to {ours}",
+                    fix=nearest(theirs, keys) if keys else f"Map {ours} to a key of its records.",
+                )
+
+
+def _numbered(spark: SparkSession, held: DataFrame, files: list[File], survey: list[Row]) -> DataFrame:
+    """Adds `source`, and `source_position`: the running number of the line or record in its file, from 1.
+
+    It depends on neither how Spark splits the files nor which files are read together.
+    """
+    names = {file.path: file.name for file in files}
+    before: dict[str, int] = {}
+    rows: list[tuple[Any, ...]] = []
+    for row in survey:
+        uri = row["_file"]
+        rows.append((uri, row["_block"], names[plain(uri)], before.get(uri, 0) - row["first"] + 1))
+        before[uri] = before.get(uri, 0) + row["lines"]
+    splits = spark.createDataFrame(rows, "_file string, _block bigint, source string, _add bigint")
+    position = (F.col("_order") + F.col("_add")).cast("string")
+    return (
+        held.join(F.broadcast(splits), on=["_file", "_block"], how="inner")
+        .where(~F.col("_blank"))
+        .withColumn("source_position", position)
+    )
+
+
+def _quarantined(name: str, refused: DataFrame) -> DataFrame:
+    key = F.concat_ws("\x1f", F.lit(name), F.lit(JOB), "source", "source_position")
+    return table("quarantine").select(
+        refused.select(
+            F.lower(F.hex(F.xxhash64(key))).alias("record_id"),
+            F.lit(name).alias("feed"),
+            F.lit(JOB).alias("job"),
+            F.col("_reasons").alias("reasons"),
+            F.col("_record").alias("record"),
+            "source",
+            "loaded_at",
+            F.to_date("loaded_at").alias("loaded_date"),
+        )
+    )

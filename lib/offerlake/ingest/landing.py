@@ -1,0 +1,83 @@
+"""The files of a feed in the landing folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import AnalysisException, PySparkException
+from pyspark.sql import SparkSession
+
+from offerlake.errors import DataError, EnvironmentProblem
+
+
+@dataclass(frozen=True)
+class File:
+    """One file: its path with scheme, as `plain` gives it, and its name below the landing folder."""
+
+    path: str
+    name: str
+
+
+def find(spark: SparkSession, landing: str, name: str, pattern: str) -> list[File]:
+    """The files of a feed, in the order of their names; those that begin with `_` or `.` have not landed yet.
+
+    Args:
+        spark: The session.
+        landing: Full URI of the landing folder.
+        name: The feed.
+        pattern: Its files below the landing folder.
+
+    Raises:
+        DataError: None matches.
+    """
+    below = landing.rstrip("/")
+    try:
+        uris = spark.read.format("binaryFile").load(f"{below}/{pattern}").inputFiles()
+    except AnalysisException as error:
+        if error.getCondition() != "PATH_NOT_FOUND":
+            raise
+        uris = []
+    if not uris:
+        raise DataError(
+            f"feed {name}: no file matches {below}/{pattern}",
+            fix=f"Land its files there, or list {name} under none: in the source's mapping.",
+        )
+    root = plain(below) + "/"
+    files = [File(plain(uri), plain(uri).removeprefix(root)) for uri in uris]
+    return sorted(files, key=lambda file: file.name)
+
+
+def paths(files: Sequence[File]) -> list[str]:
+    """What Spark's readers take for these very files: names decoded, characters of patterns escaped."""
+    return [re.sub(r"([\\*?\[\]{}])", r"\\\1", file.path) for file in files]
+
+
+def plain(uri: str) -> str:
+    """A URI as Spark gives it, without escapes, and the same whichever part of Spark gave it."""
+    return re.sub(r"^file:/+", "file:/", unquote(uri))
+
+
+@contextmanager
+def explained(name: str, file: str = "a file") -> Iterator[None]:
+    """Turns Spark's error about a file of the feed `name` into ours."""
+    try:
+        yield
+    except (PySparkException, Py4JJavaError) as error:
+        text = str(error)
+        if "No space left on device" in text:
+            raise EnvironmentProblem("ingest: no space left on device", fix="Free space and run again.") from error
+        named = re.search(r"\b(?:file|hdfs|s3a?|gs|abfss?|dbfs):/\S*?/([^/\s]+?)[.;:,]*(?=\s|$)", text)
+        raise DataError(
+            f"feed {name}: {unquote(named.group(1)) if named else file} cannot be read: {_cause(text)}",
+            fix="Land the file again, or remove it; check the mapping's format.",
+        ) from error
+
+
+def _cause(text: str) -> str:
+    causes = re.findall(r"Caused by: [\w.$]*?(\w+(?:Exception|Error)[^\n]*)", text)
+    return str(causes[-1] if causes else text.strip().splitlines()[0])[:200]

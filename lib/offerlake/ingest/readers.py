@@ -1,0 +1,230 @@
+"""Readers of landing files: each gives our columns as strings, what is wrong with a record, and its order.
+
+What a reader gives (`Records.frame`), one row a record:
+
+* `_file`: URI of its file; `_block`: offset of the split it was read in; `_order`: rises with the place within a split
+* `_blank`: true for an empty line, which counts as a line but not as a record
+* `_reasons`: array of strings, empty where the record can be read
+* `_record`: the raw text where it cannot
+* the feed's bronze columns and `extra`
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from offerlake.errors import DataError
+from offerlake.ingest.landing import File, explained, paths, plain
+from offerlake.ingest.mapping import Feed, claimed, nearest, needed
+from offerlake.schemas.bronze import FEEDS
+
+_BROKEN = "_broken"
+
+
+@dataclass(frozen=True)
+class Records:
+    """What was read, and from which of our columns each row's presence has to be proven by the data."""
+
+    frame: DataFrame
+    present: Mapping[str, str]
+
+
+def read_files(spark: SparkSession, name: str, feed: Feed, files: Sequence[File], *, quote: int) -> Records:
+    """Reads files of one feed.
+
+    Args:
+        spark: The session.
+        name: The feed.
+        feed: Its mapping.
+        files: At least one.
+        quote: Characters of a refused record that its reason quotes.
+
+    Raises:
+        DataError: A CSV or Parquet file lacks a column, has no header, or one twice.
+    """
+    if feed.format == "jsonl":
+        return Records(_json_lines(spark, name, feed, files, quote=quote), needed(name, feed))
+    grouped = _parquet if feed.format == "parquet" else _csv
+    frames = grouped(spark, name, feed, files, quote)
+    result = frames[0]
+    for frame in frames[1:]:
+        result = result.unionByName(frame)
+    return Records(result, {})
+
+
+def _json_lines(spark: SparkSession, name: str, feed: Feed, files: Sequence[File], *, quote: int) -> DataFrame:
+    line = F.col("value")
+    # An object alone on its line has one closing brace at most before its end; whatever has more is parsed within
+    # an array, which shows what follows the object.
+    plain = F.instr(line, "}") == F.length(F.rtrim(line))
+    wrapped = F.from_json(F.concat(F.lit("["), line, F.lit("]")), "array<map<string,string>>")
+    strict = F.when((F.size(wrapped) == 1) & F.rtrim(line).endswith("}"), F.try_element_at(wrapped, F.lit(1)))
+    parsed = F.when(plain, F.from_json(line, "map<string,string>")).otherwise(strict)
+    lines = spark.read.text(paths(files)).select(
+        "value", *_place(), F.when(F.is_valid_utf8(line), parsed).alias("_fields")
+    )
+    names = claimed(name, feed)
+    fields = F.col("_fields")
+    # No further key is the rule: look for them only where there are more than those that we take.
+    taken = sorted(set(names.values()))
+    count = sum((fields[key].isNotNull().cast("int") for key in taken), F.lit(0))
+    rest = F.map_filter(fields, lambda key, value: ~key.isin(taken) & value.isNotNull())
+    extra = F.when(F.size(fields) > count, rest)
+    broken = F.when(F.is_valid_utf8(line), F.lit("malformed_json")).otherwise(F.lit("encoding"))
+    blank = F.trim(line) == ""
+    return lines.select(
+        "_file",
+        "_block",
+        "_order",
+        blank.alias("_blank"),
+        F.when(~blank & fields.isNull(), _reason(broken, line, quote)).otherwise(_nothing()).alias("_reasons"),
+        F.when(fields.isNull(), F.make_valid_utf8(line)).alias("_record"),
+        *_columns(name, feed, {theirs: fields[theirs] for theirs in taken}),
+        _map(extra).alias("extra"),
+    )
+
+
+def _csv(spark: SparkSession, name: str, feed: Feed, files: Sequence[File], quote: int) -> list[DataFrame]:
+    by_header: dict[tuple[str, ...], list[File]] = {}
+    for file, header in _headers(spark, name, feed, files).items():
+        by_header.setdefault(header, []).append(file)
+    frames = []
+    for header, same in sorted(by_header.items()):
+        names = [f"c{number}" for number in range(len(header))]
+        schema = T.StructType([T.StructField(column, T.StringType()) for column in (*names, _BROKEN)])
+        rows = spark.read.csv(
+            paths(same),
+            schema=schema,
+            sep=feed.separator,
+            header=True,
+            enforceSchema=True,
+            escape='"',
+            multiLine=feed.multi_line,
+            mode="PERMISSIVE",
+            columnNameOfCorruptRecord=_BROKEN,
+        )
+        # The decoder puts U+FFFD for bytes that are not UTF-8. All columns are looked at, so none is pruned.
+        garbled = F.concat_ws("", *names).contains("\ufffd")
+        broken = F.when(F.col(_BROKEN).isNotNull(), F.lit("malformed_csv")).when(garbled, F.lit("encoding"))
+        line = F.coalesce(F.col(_BROKEN), F.concat_ws(feed.separator, *names))
+        theirs = {column: F.col(position) for column, position in zip(header, names, strict=True)}
+        frames.append(
+            rows.select(*names, _BROKEN, *_place()).select(
+                "_file",
+                "_block",
+                "_order",
+                F.lit(False).alias("_blank"),
+                F.when(broken.isNotNull(), _reason(broken, line, quote)).otherwise(_nothing()).alias("_reasons"),
+                F.when(broken.isNotNull(), line).alias("_record"),
+                *_columns(name, feed, theirs),
+                _extra(name, feed, theirs),
+            )
+        )
+    return frames
+
+
+def _headers(spark: SparkSession, name: str, feed: Feed, files: Sequence[File]) -> dict[File, tuple[str, ...]]:
+    """Each file's own header, checked; read in one pass over the lines."""
+    lines = spark.read.text(paths(files)).select("value", *_place())
+    first = F.min_by("value", F.struct("_block", "_order"))
+    found = {plain(row[0]): row[1] for row in lines.groupBy("_file").agg(first).collect()}
+    headers = {}
+    for file in files:
+        line = found.get(file.path, "").removeprefix("\ufeff")
+        header = tuple(next(csv.reader([line], delimiter=feed.separator), []))
+        if not line.strip():
+            raise DataError(f"feed {name}: file {file.name} is empty", fix="Land it again, with a header at least.")
+        twice = sorted({column for column in header if header.count(column) > 1})
+        if twice:
+            raise DataError(f"feed {name}: file {file.name}: column {twice[0]!r} is there twice", fix="Rename one.")
+        _check_columns(name, feed, file, header)
+        headers[file] = header
+    return headers
+
+
+def _parquet(spark: SparkSession, name: str, feed: Feed, files: Sequence[File], _: int) -> list[DataFrame]:
+    by_schema: dict[str, list[File]] = {}
+    for file in files:
+        with explained(name, file.name):
+            schema = spark.read.parquet(*paths([file])).schema
+        _check_columns(name, feed, file, schema.names)
+        by_schema.setdefault(schema.json(), []).append(file)
+    frames = []
+    for _schema, same in sorted(by_schema.items()):
+        rows = spark.read.parquet(*paths(same))
+        theirs = {field.name: _text(field) for field in rows.schema.fields}
+        place = (F.col("_metadata.file_path"), F.lit(0).cast("long"), F.col("_metadata.row_index"))
+        frames.append(
+            rows.select(
+                *(column.alias(alias) for column, alias in zip(place, ("_file", "_block", "_order"), strict=True)),
+                F.lit(False).alias("_blank"),
+                _nothing().alias("_reasons"),
+                F.lit(None).cast("string").alias("_record"),
+                *_columns(name, feed, theirs),
+                _extra(name, feed, theirs),
+            )
+        )
+    return frames
+
+
+def _text(field: T.StructField) -> Column:
+    column = F.col(f"`{field.name}`")
+    if isinstance(field.dataType, T.TimestampType):
+        # An instant: in UTC, and saying so, whatever the mapping's time zone.
+        return F.date_format(column, "yyyy-MM-dd'T'HH:mm:ss.SSSSSS'Z'")
+    if isinstance(field.dataType, T.ArrayType | T.MapType | T.StructType):
+        return F.to_json(column)
+    return column.cast("string")
+
+
+def _nothing() -> Column:
+    return F.array().cast("array<string>")
+
+
+def _place() -> tuple[Column, Column, Column]:
+    return (
+        F.col("_metadata.file_path").alias("_file"),
+        F.col("_metadata.file_block_start").alias("_block"),
+        F.monotonically_increasing_id().alias("_order"),
+    )
+
+
+def _reason(code: Column, line: Column, quote: int) -> Column:
+    return F.array(F.concat(code, F.lit(":"), F.left(F.make_valid_utf8(line), F.lit(quote))))
+
+
+def _columns(name: str, feed: Feed, theirs: Mapping[str, Column]) -> list[Column]:
+    columns = []
+    for ours in FEEDS[name]:
+        source = feed.source_column(ours)
+        column = F.lit(feed.constants.get(ours)) if source is None else theirs.get(source, F.lit(None))
+        columns.append(column.cast("string").alias(ours))
+    return columns
+
+
+def _extra(name: str, feed: Feed, theirs: Mapping[str, Column]) -> Column:
+    taken = set(claimed(name, feed).values())
+    rest = [part for key, column in theirs.items() if key not in taken for part in (F.lit(key), column)]
+    if not rest:
+        return _map(F.lit(None)).alias("extra")
+    return _map(F.map_filter(F.create_map(*rest), lambda _, value: value.isNotNull())).alias("extra")
+
+
+def _map(column: Column) -> Column:
+    kind = "map<string,string>"
+    return F.coalesce(column.cast(kind), F.create_map().cast(kind))
+
+
+def _check_columns(name: str, feed: Feed, file: File, there: Sequence[str]) -> None:
+    asked = {ours: theirs for ours, theirs in claimed(name, feed).items() if ours in feed.columns}
+    for ours, theirs in {**asked, **needed(name, feed)}.items():
+        if theirs not in there:
+            raise DataError(
+                f"feed {name}: file {file.name} has no column {theirs!r}, mapped to {ours}", fix=nearest(theirs, there)
+            )

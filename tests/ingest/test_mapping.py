@@ -1,0 +1,90 @@
+"""Source mappings: what they may say, and what is told when they say something else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from offerlake.errors import ConfigError
+from offerlake.ingest.mapping import Source, claimed, load_source, needed, parse_source
+from offerlake.schemas.bronze import FEEDS
+
+
+def tree(**changes: Any) -> dict[str, Any]:
+    feeds = {name: {"path": f"{name}.csv", "format": "csv"} for name in FEEDS if name != "offer_products"}
+    for name, change in changes.items():
+        feeds[name] = {**feeds.get(name, {"path": "x", "format": "csv"}), **change}
+    return {"source": "shop", "feeds": feeds, "none": ["offer_products"]}
+
+
+def test_columns_map_to_themselves_unless_told() -> None:
+    source = parse_source(
+        tree(users={"columns": {"user_id": "id"}, "constants": {"region": None, "consent_marketing": True}}), where="x"
+    )
+    users = source.feed("users")
+    assert users.constants == {"region": None, "consent_marketing": "True"}
+    assert claimed("users", users) == {
+        "user_id": "id",
+        "arrived_at": "arrived_at",
+        "signup_time": "signup_time",
+        "gender": "gender",
+        "age_band": "age_band",
+        "consent_profiling": "consent_profiling",
+    }
+    assert needed("users", users) == {"user_id": "id"}
+
+
+def test_an_event_needs_its_arrival_or_a_lag() -> None:
+    source = parse_source(tree(redemptions={"arrival_lag_minutes": 5}), where="x")
+    assert "arrived_at" in needed("clicks", source.feed("clicks"))
+    assert "arrived_at" not in needed("redemptions", source.feed("redemptions"))
+
+
+def test_a_feed_that_there_is_none_of() -> None:
+    assert parse_source(tree(), where="x").feed("offer_products").columns == {}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message", "fix"),
+    [
+        ({**tree(), "nnone": []}, "unknown key 'nnone'", "Did you mean none?"),
+        (tree(clicks={"colums": {}}), "clicks: unknown key 'colums'", "Did you mean columns?"),
+        (tree(clickss={}), "unknown feed 'clickss'", "Did you mean clicks?"),
+        (tree(clicks={"columns": {"userid": "u"}}), "columns: unknown column 'userid'", "Did you mean user_id?"),
+        (tree(clicks={"constants": {"chanel": "u"}}), "constants: unknown column 'chanel'", "Did you mean channel?"),
+        (tree(clicks={"values": {"eventtype": {}}}), "values: unknown column 'eventtype'", "Did you mean event_type?"),
+        (tree(clicks={"format": "xml"}), "feeds.clicks.format: got 'xml'", "'csv', 'jsonl' or 'parquet'"),
+        (tree(clicks={"time_zone": "Berlin"}), "feeds.clicks.time_zone: got 'Berlin'", "Europe/Berlin"),
+        (tree(clicks={"arrival_lag_minutes": -1}), "arrival_lag_minutes: got -1", "greater than or equal to 0"),
+        (tree(clicks={"constants": {"arrived_at": None}}), "no arrived_at", "arrival_lag_minutes"),
+        (tree(clicks={"columns": {"device": "d"}, "constants": {"device": 1}}), "device is in columns", "Keep one"),
+        (tree(users={"constants": {"user_id": None}}), "user_id: got null", "users needs user_id"),
+        ({**tree(), "none": []}, "feed offer_products is not mapped", "none:"),
+        ({**tree(), "none": ["offer_products", "clicks"]}, "feed clicks is mapped and in none", "once"),
+        ({"source": "x", "feeds": {}, "none": list(FEEDS)}, "none: got users", "nothing can be assigned"),
+        ([], "got list", "source:"),
+        ({"source": "x", "feeds": None}, "feeds: got None", "feeds:"),
+    ],
+)
+def test_mistakes_are_told(wrong: Any, message: str, fix: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_source(wrong, where="x.yaml")
+    assert message in caught.value.message
+    assert fix in caught.value.fix
+
+
+def test_files(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"run\.source: 'shopp'"):
+        load_source("shopp")
+    path = tmp_path / "mine.yaml"
+    path.write_text("source: [", encoding="utf-8")
+    with pytest.raises(ConfigError, match="not YAML"):
+        load_source(str(path))
+
+
+def test_the_mapping_of_the_complete_journey() -> None:
+    source = load_source("completejourney")
+    assert isinstance(source, Source)
+    assert source.none == ("clicks",)
