@@ -86,9 +86,12 @@ class RecommendSettings(_Section):
     iterations: Positive
     regularisation: Annotated[float, Field(gt=0)]
     alpha: Annotated[float, Field(gt=0)]
+    blocks: Positive
     half_life_days: Annotated[float, Field(gt=0)]
     weights: dict[str, float]
     mode: Literal["replenish", "discover", "both"]
+    own_weight: Annotated[float, Field(ge=0)]
+    popularity_days: Positive
     block_users: Positive
     holdout_days: Positive
 
@@ -99,13 +102,18 @@ class ResponseSettings(_Section):
     trees: Positive
     depth: Positive
     step: Annotated[float, Field(gt=0, le=1)]
+    leaf: Positive
+    negatives: Annotated[float, Field(gt=0)]
+    ridge: Annotated[float, Field(gt=0)]
+    calibration: Literal["platt", "isotonic"]
     validation_share: Share
     folds: Annotated[int, Field(ge=2)]
     test_from: date | None
 
 
 class UpliftSettings(_Section):
-    ridge: Annotated[float, Field(ge=0)]
+    dose_scale: Annotated[float, Field(gt=0)]
+    weight_limit: Annotated[float, Field(ge=1)]
 
 
 class DeepSettings(_Section):

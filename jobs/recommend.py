@@ -1,0 +1,45 @@
+"""The best products of every user, as of a day."""
+
+from __future__ import annotations
+
+from pyspark.ml.recommendation import ALSModel
+from pyspark.sql import functions as F
+
+from offerlake.job import Context, Job, main
+from offerlake.recommend.baselines import popularity
+from offerlake.recommend.topn import catalogue, recommend
+from offerlake.schemas.gold import CANDIDATES
+
+
+def run(ctx: Context) -> None:
+    """Writes the slice of `as_of`."""
+    settings = ctx.settings.recommend
+    today = F.col("as_of") == F.lit(ctx.as_of)
+    interactions = ctx.read("interactions").where(today)
+    product_index = ctx.read("product_index")
+    model = ALSModel.load(ctx.model("als").file("model"))
+    popular = popularity(interactions, as_of=ctx.as_of, days=settings.popularity_days)
+    found = recommend(
+        ctx.read("user_features").where(today),
+        interactions,
+        user_factors=model.userFactors,
+        user_index=ctx.read("user_index"),
+        product_index=product_index,
+        products=catalogue(model.itemFactors, product_index, popular),
+        settings=settings,
+    )
+    rows = ctx.write(
+        "candidates", CANDIDATES.select(found.withColumn("as_of", F.lit(ctx.as_of))), where={"as_of": ctx.as_of}
+    )
+    ctx.count(rows_out=rows)
+
+
+JOB = Job(
+    name="recommend",
+    reads=("user_features", "interactions", "user_index", "product_index", "model:als"),
+    writes=("candidates",),
+    run=run,
+)
+
+if __name__ == "__main__":
+    main(JOB)

@@ -1,0 +1,1 @@
+"""Products for each user: implicit ALS, popularity and the user's own purchases, made into the best N."""

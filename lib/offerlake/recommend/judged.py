@@ -1,0 +1,94 @@
+"""The candidates of a day in the past, by each way of making them, and what was bought after it."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from offerlake.config import RecommendSettings
+from offerlake.recommend.als import fit, ratings
+from offerlake.recommend.baselines import frequency, popularity
+from offerlake.recommend.topn import catalogue, recommend
+
+
+def bought_after(before: DataFrame, order_lines: DataFrame, *, cut: date, as_of: date, mode: str) -> DataFrame:
+    """What users bought in [cut, as_of), known before as_of; in mode `discover` only what they had not bought before.
+
+    Args:
+        before: The table `interactions` as of `cut`.
+        order_lines: The table `order_lines`.
+        cut: First day of the truth.
+        as_of: First day after it.
+        mode: replenish, discover or both.
+
+    Returns:
+        user_id, product_id: distinct.
+    """
+    start, end = (F.lit(day).cast("timestamp") for day in (cut, as_of))
+    bought = (
+        order_lines.where((F.col("order_time") >= start) & (F.col("order_time") < end) & (F.col("arrived_at") < end))
+        .where((F.col("quantity") > 0) & F.col("known_product"))
+        .select("user_id", "product_id")
+        .distinct()
+    )
+    if mode != "discover":
+        return bought
+    known = before.where(F.col("purchases") > 0).select("user_id", "product_id")
+    return bought.join(known, on=["user_id", "product_id"], how="left_anti")
+
+
+def contenders(
+    users: DataFrame,
+    before: DataFrame,
+    *,
+    cut: date,
+    user_index: DataFrame,
+    product_index: DataFrame,
+    settings: RecommendSettings,
+    seed: int,
+) -> dict[str, DataFrame]:
+    """Ranked products of `users` as of `cut`, under the names their metrics have.
+
+    `recommend`: as the table `candidates` would have them; `recommend.als`: without the user's own purchases;
+    `recommend.popularity`: the same for everybody but for the mode's filter; `recommend.own`: the user's most bought.
+
+    Args:
+        users: user_id: for whom.
+        before: The table `interactions` as of `cut`.
+        cut: The day.
+        user_index: user_id, idx.
+        product_index: product_id, idx.
+        settings: As for `candidates`.
+        seed: Of ALS.
+
+    Returns:
+        Name to user_id, product_id, rank.
+    """
+    model = fit(ratings(before, user_index, product_index), settings=settings, seed=seed)
+    popular = popularity(before, as_of=cut, days=settings.popularity_days)
+    products = catalogue(model.itemFactors, product_index, popular)
+    nobody = model.userFactors.limit(0)
+    found = {}
+    for name, factors, weight in (
+        ("recommend", model.userFactors, settings.own_weight),
+        ("recommend.als", model.userFactors, 0.0),
+        ("recommend.popularity", nobody, 0.0),
+    ):
+        mode = settings.mode if name == "recommend" or settings.mode == "discover" else "both"
+        rows = recommend(
+            users,
+            before,
+            user_factors=factors,
+            user_index=user_index,
+            product_index=product_index,
+            products=products,
+            settings=settings.model_copy(update={"own_weight": weight, "mode": mode}),
+        )
+        found[name] = rows.select("user_id", F.posexplode("items").alias("place", "item")).select(
+            "user_id", F.col("item.product_id").alias("product_id"), (F.col("place") + 1).alias("rank")
+        )
+    if settings.mode != "discover":
+        found["recommend.own"] = frequency(before, k=settings.n)
+    return found

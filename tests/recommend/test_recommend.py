@@ -1,0 +1,254 @@
+"""One suite for the whole stage, on data whose answer is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyspark.sql import DataFrame, Row, SparkSession
+
+from offerlake.config import RecommendSettings, Settings
+from offerlake.errors import DataError
+from offerlake.recommend.als import fit, ratings
+from offerlake.recommend.baselines import frequency, popularity
+from offerlake.recommend.judged import bought_after, contenders
+from offerlake.recommend.topn import Catalogue, _blocks, best_of_block, catalogue, recommend
+from recommend import made
+
+
+@pytest.fixture(scope="module")
+def small(settings: Settings) -> RecommendSettings:
+    return settings.recommend.model_copy(update={"rank": 4, "iterations": 6, "blocks": 2, "n": 3})
+
+
+def run(
+    spark: SparkSession, frame: DataFrame, settings: RecommendSettings, users: Iterable[str] | None = None
+) -> dict[str, list[Row]]:
+    """The stage from interactions to candidates; users are those of the interactions unless given."""
+    user_index, product_index = made.index(spark, frame, "user_id"), made.index(spark, frame, "product_id")
+    model = fit(ratings(frame, user_index, product_index), settings=settings, seed=7)
+    wanted = (
+        user_index.select("user_id")
+        if users is None
+        else spark.createDataFrame([(u,) for u in users], "user_id string")
+    )
+    rows = recommend(
+        wanted,
+        frame,
+        user_factors=model.userFactors,
+        user_index=user_index,
+        product_index=product_index,
+        products=catalogue(model.itemFactors, product_index, popularity(frame, as_of=made.AS_OF, days=28)),
+        settings=settings,
+    ).collect()
+    assert len(rows) == len({row["user_id"] for row in rows})
+    return {row["user_id"]: row["items"] for row in rows}
+
+
+def with_(settings: RecommendSettings, **changes: Any) -> RecommendSettings:
+    return settings.model_copy(update=changes)
+
+
+def test_a_product_new_to_the_user_comes_from_his_own_taste(spark: SparkSession, small: RecommendSettings) -> None:
+    found = run(spark, made.interactions(spark, made.tastes()), with_(small, mode="discover"))
+
+    firsts = {user: (items[0]["product_id"], items[0]["source"]) for user, items in found.items()}
+
+    assert firsts == {
+        f"{user}{i}": (f"{kind}{i}", "als") for user, kind in (("a", "tea"), ("b", "tool")) for i in range(made.EACH)
+    }
+
+
+def test_discover_never_shows_what_was_bought(spark: SparkSession, small: RecommendSettings) -> None:
+    rows = made.tastes()
+    found = run(spark, made.interactions(spark, rows), with_(small, mode="discover", n=100))
+
+    shown = {(user, item["product_id"]) for user, items in found.items() for item in items}
+
+    assert shown.isdisjoint({(user, product) for user, product, _, _ in rows})
+    assert {len(items) for items in found.values()} == {made.EACH + 1}
+
+
+def test_replenish_shows_what_was_bought_first_and_often_bought_before_once_bought(
+    spark: SparkSession, small: RecommendSettings
+) -> None:
+    rows = [(u, p, 60.0 if (u, p) == ("a0", "tea3") else w, 1) for u, p, w, _ in made.tastes()]
+    found = run(spark, made.interactions(spark, rows), with_(small, mode="replenish", n=6))["a0"]
+
+    assert found[0]["product_id"] == "tea3"
+    assert [item["source"] for item in found] == ["own"] * 5 + ["als"]
+    assert found[5]["product_id"] == "tea0"
+    assert all(item["score"] < 10 for item in found)
+
+
+def test_views_alone_are_not_purchases(spark: SparkSession, small: RecommendSettings) -> None:
+    viewed = made.interactions(spark, made.tastes(purchases=0))
+
+    found = run(spark, viewed, with_(small, mode="discover"))
+
+    assert {item["source"] for items in found.values() for item in items} == {"als"}
+    assert all(items[0]["product_id"].startswith("tea") for user, items in found.items() if user.startswith("a"))
+
+
+def test_cold_users_get_popular_products_and_the_row_says_why(spark: SparkSession, small: RecommendSettings) -> None:
+    rows = [*made.tastes(), ("b0", "tea5", 6.0, 1), ("b1", "tea5", 6.0, 1), ("b2", "tea4", 6.0, 1)]
+
+    found = run(spark, made.interactions(spark, rows), small, users=["new", "a0"])
+
+    assert [(item["product_id"], item["source"]) for item in found["new"]] == [
+        ("tea5", "popular"),
+        ("tea4", "popular"),
+        ("tea0", "popular"),  # the first of those with as many users
+    ]
+    assert found["a0"][0]["source"] == "own"
+
+
+@pytest.mark.parametrize("mode", ["replenish", "discover", "both"])
+def test_one_user_and_one_product(spark: SparkSession, small: RecommendSettings, mode: str) -> None:
+    found = run(spark, made.interactions(spark, [("u", "p", 6.0, 1)]), with_(small, mode=mode))
+
+    assert [item["product_id"] for item in found["u"]] == ([] if mode == "discover" else ["p"])
+
+
+def test_more_places_than_products_gives_all_products(spark: SparkSession, small: RecommendSettings) -> None:
+    found = run(spark, made.interactions(spark, made.tastes()), with_(small, n=1000))
+
+    assert {len(set(items)) for items in found.values()} == {2 * made.EACH}
+
+
+def test_no_interactions_is_a_clear_error(spark: SparkSession, small: RecommendSettings) -> None:
+    frame = made.interactions(spark, [])
+    index = spark.createDataFrame([("u", 0)], "user_id string, idx int")
+    products = spark.createDataFrame([("p", 0)], "product_id string, idx int")
+
+    with pytest.raises(DataError, match="interactions: no user has viewed or bought"):
+        fit(ratings(frame, index, products), settings=small, seed=7)
+
+
+def test_bad_weights_and_unknown_ids_are_left_out(spark: SparkSession) -> None:
+    rows = [("u", "p", 1.0, 1), ("u", "q", float("nan"), 1), ("u", "r", float("inf"), 1), ("v", "p", 1.0, 1)]
+    frame = made.interactions(spark, [*rows, ("u", "s", -1.0, 1)])
+    users = spark.createDataFrame([("u", 5)], "user_id string, idx int")
+
+    rated = ratings(frame, users, made.index(spark, frame, "product_id"))
+
+    assert [tuple(row) for row in rated.collect()] == [(5, 9, 1.0)]
+
+
+def test_the_same_data_give_the_same_candidates_however_they_are_cut(
+    spark: SparkSession, small: RecommendSettings
+) -> None:
+    rows = made.tastes()
+    one = run(spark, made.interactions(spark, rows).coalesce(1), with_(small, block_users=3))
+    other = run(spark, made.interactions(spark, rows[::-1]).repartition(5), with_(small, block_users=3))
+
+    assert one == other
+
+
+def test_popularity_counts_users_of_the_window_only(spark: SparkSession) -> None:
+    old = made.interactions(spark, [("u", "p", 1.0, 1), ("v", "p", 1.0, 1), ("u", "r", 1.0, 1)], day=1)
+    new = made.interactions(spark, [("w", "p", 1.0, 0), ("u", "q", 1.0, 1), ("v", "q", 1.0, 1)], day=2)
+
+    rows = popularity(old.unionByName(new), as_of=made.AS_OF, days=27).orderBy("product_id").collect()
+
+    assert [(row["product_id"], row["users"], round(row["popularity"], 6)) for row in rows] == [
+        ("p", 1, round(np.log(2) / np.log(3), 6)),
+        ("q", 2, 1.0),
+        ("r", 0, 0.0),
+    ]
+
+
+def test_popularity_without_anything_in_the_window_is_one_for_all(spark: SparkSession) -> None:
+    rows = popularity(made.interactions(spark, [("u", "p", 1.0, 1)], day=1), as_of=made.AS_OF, days=7).collect()
+
+    assert [(row["users"], row["popularity"]) for row in rows] == [(0, 1.0)]
+
+
+def test_frequency_is_by_purchases_then_by_id(spark: SparkSession) -> None:
+    frame = made.interactions(spark, [("u", "p", 1.0, 2), ("u", "c", 1.0, 1), ("u", "b", 1.0, 1), ("u", "v", 9.0, 0)])
+
+    rows = frequency(frame, k=2).orderBy("rank").collect()
+
+    assert [tuple(row) for row in rows] == [("u", "p", 1), ("u", "b", 2)]
+
+
+def test_ties_go_to_the_smaller_id_and_scores_are_rounded(small: RecommendSettings) -> None:
+    products = Catalogue(
+        ids=np.array(["a", "b", "c", "d"], dtype=object),
+        factors=np.array([[0.5], [0.5000001], [0.25], [0.5]], dtype=np.float32),
+        popularity=np.array([0.1, 0.2, 0.3, 0.3], dtype=np.float32),
+        place=np.array([0, 1, 2, 3]),
+    )
+    block = pa.table(
+        {
+            "user_id": ["known", "cold"],
+            "features": pa.array([[1.0], None], pa.list_(pa.float32())),
+            "bought": pa.array([[2, 99], None], pa.list_(pa.int32())),
+            "weights": pa.array([[np.e - 1, 1.0], None], pa.list_(pa.float64())),
+        }
+    )
+
+    found = best_of_block(block, products, with_(small, mode="both", n=3, own_weight=0.25)).to_pydict()["items"]
+
+    assert [(i["product_id"], i["score"], i["source"]) for i in found[0]] == [
+        ("a", 0.5, "als"),
+        ("b", 0.5, "als"),
+        ("c", 0.5, "own"),
+    ]
+    assert [(i["product_id"], i["score"]) for i in found[1]] == [("c", 0.3), ("d", 0.3), ("b", 0.2)]
+
+
+def test_blocks_are_whole_whatever_the_batches() -> None:
+    numbers = [0, 0, 1, 1, 1, 2]
+    one = pa.record_batch({"block": numbers})
+
+    for batches in ([one], [one.slice(0, 1), one.slice(1, 2), one.slice(3)], [one.slice(i, 1) for i in range(6)]):
+        assert [table["block"].to_pylist() for table in _blocks(batches)] == [[0, 0], [1, 1, 1], [2]]
+
+
+def test_truth_is_what_was_bought_in_the_window_and_known_at_its_end(spark: SparkSession) -> None:
+    lines = spark.sql(
+        """SELECT user_id, product_id, to_timestamp(order_time) AS order_time, to_timestamp(arrived_at) AS arrived_at,
+                  quantity, true AS known_product
+           FROM VALUES ('u', 'p', '2025-02-01', '2025-02-01', 1), ('u', 'p', '2025-02-02', '2025-02-02', 1),
+                       ('u', 'early', '2025-01-31', '2025-02-02', 1), ('u', 'late', '2025-02-20', '2025-03-01', 1),
+                       ('u', 'back', '2025-02-20', '2025-02-20', -1), ('u', 'again', '2025-02-20', '2025-02-20', 1)
+                AS t(user_id, product_id, order_time, arrived_at, quantity)"""
+    )
+    before = made.interactions(spark, [("u", "again", 1.0, 1), ("u", "p", 1.0, 0)])
+    cut = made.AS_OF.replace(month=2)
+
+    both, new = (
+        sorted(row["product_id"] for row in bought_after(before, lines, cut=cut, as_of=made.AS_OF, mode=mode).collect())
+        for mode in ("both", "discover")
+    )
+
+    assert both == ["again", "p"]
+    assert new == ["p"]
+
+
+def test_contenders_are_ranked_without_gaps(spark: SparkSession, small: RecommendSettings) -> None:
+    frame = made.interactions(spark, made.tastes())
+    users = spark.createDataFrame([("a1",), ("new",)], "user_id string")
+
+    found = contenders(
+        users,
+        frame,
+        cut=made.AS_OF,
+        user_index=made.index(spark, frame, "user_id"),
+        product_index=made.index(spark, frame, "product_id"),
+        settings=small,
+        seed=7,
+    )
+    lists = {
+        name: [row["product_id"] for row in rows.where("user_id = 'a1'").orderBy("rank").collect()]
+        for name, rows in found.items()
+    }
+
+    assert set(lists) == {"recommend", "recommend.als", "recommend.popularity", "recommend.own"}
+    assert lists["recommend.popularity"] == ["tea0", "tea1", "tea2"]
+    assert all(name.startswith("tea") for name in (*lists["recommend"], *lists["recommend.als"]))
+    assert lists["recommend.own"] == ["tea0", "tea2", "tea3"]
