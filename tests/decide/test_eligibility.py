@@ -19,7 +19,7 @@ def features(user_id: str, order_value: float | None) -> dict[str, Any]:
     """A row of `user_features`, zeros but for the order value."""
     zeros = {"int": 0, "double": 0.0, "map<string,double>": {}}
     row = {column.name: zeros.get(column.type) for column in table("user_features").columns}
-    return {**row, "as_of": DAY, "user_id": user_id, "order_value_364d": order_value}
+    return {**row, "as_of": DAY, "user_id": user_id, "typical_order_value": order_value}
 
 
 def test_pairs_pass_or_are_refused_by_the_first_rule(spark: SparkSession, settings: Settings) -> None:
@@ -77,19 +77,21 @@ def test_unknown_consent_is_a_setting(spark: SparkSession, settings: Settings) -
     assert (passing(True), passing(False)) == (1, 0)
 
 
-def test_minimum_spend_is_judged_by_the_shop_for_those_who_never_ordered(
-    spark: SparkSession, settings: Settings
-) -> None:
+def test_minimum_spend_is_judged_by_the_typical_order(spark: SparkSession, settings: Settings) -> None:
     judged = judge_pairs(
-        frame(spark, "users", [user("new"), user("old")]),
+        frame(spark, "users", [user("new"), user("old"), user("rich")]),
         frame(spark, "offers", [offer("o", min_spend=Decimal(70))]),
         frame(spark, "offer_products", []),
-        frame(spark, "user_features", [features("new", None), features("old", 30.0), features("rich", 50.0)]),
+        frame(spark, "user_features", [features("new", None), features("old", 30.0), features("rich", 35.0)]),
         as_of=DAY,
         settings=settings.decide,
         unknown_consent=True,
     )
-    assert {row["user_id"]: row["refused"] for row in judged.collect()} == {"new": None, "old": "min_spend"}
+    assert {row["user_id"]: row["refused"] for row in judged.collect()} == {
+        "new": None,
+        "old": "min_spend",
+        "rich": None,
+    }
 
 
 def test_newest_version_before_the_day_and_the_first_where_there_is_none(spark: SparkSession) -> None:

@@ -49,8 +49,8 @@ def judge_pairs(
     """Every user with every offer, and the first hard rule that refuses the pair.
 
     An offer's scope is empty when it is limited to categories, brands or products and names none. `min_spend` refuses
-    where it is above `settings.min_spend_factor` times the user's mean order value of 364 days (the mean over users
-    for one who has not ordered; no refusal where nobody has).
+    where it is above `settings.min_spend_factor` times the user's `typical_order_value` (the shop's mean for one who has
+    not ordered; no refusal where nobody has).
 
     Args:
         users: The table `users`, all versions.
@@ -65,8 +65,7 @@ def judge_pairs(
         as_of, user_id, offer_id, channel (the cheapest allowed, ties by name), contact_cost, refused (one of `RULES`;
         null: the pair passes).
     """
-    usual = user_features.select("user_id", F.col("order_value_364d").alias("usual"))
-    shop = usual.agg(F.avg("usual").alias("shop_usual"))
+    usual = user_features.select("user_id", "typical_order_value")
     people = (
         newest(users, key="user_id", as_of=as_of)
         .select(
@@ -76,21 +75,17 @@ def judge_pairs(
         )
         .join(usual, on="user_id", how="left")
     )
-    return (
-        people.crossJoin(F.broadcast(_judged_offers(offers, offer_products, as_of=as_of, settings=settings)))
-        .crossJoin(F.broadcast(shop))
-        .select(
-            F.lit(as_of).alias("as_of"),
-            "user_id",
-            "offer_id",
-            "channel",
-            "contact_cost",
-            F.when(~F.col("marketing"), "no_marketing_consent")
-            .when(~F.col("profiling"), "no_profiling_consent")
-            .when(F.col("offer_refused").isNotNull(), F.col("offer_refused"))
-            .when(_min_spend_too_high(settings.min_spend_factor), "min_spend")
-            .alias("refused"),
-        )
+    return people.crossJoin(F.broadcast(_judged_offers(offers, offer_products, as_of=as_of, settings=settings))).select(
+        F.lit(as_of).alias("as_of"),
+        "user_id",
+        "offer_id",
+        "channel",
+        "contact_cost",
+        F.when(~F.col("marketing"), "no_marketing_consent")
+        .when(~F.col("profiling"), "no_profiling_consent")
+        .when(F.col("offer_refused").isNotNull(), F.col("offer_refused"))
+        .when(_min_spend_too_high(settings.min_spend_factor), "min_spend")
+        .alias("refused"),
     )
 
 
@@ -148,5 +143,4 @@ def _cheapest_channel(contact_cost: dict[str, float]) -> Column:
 
 
 def _min_spend_too_high(factor: float) -> Column:
-    usual = F.coalesce("usual", "shop_usual")
-    return F.coalesce(F.col("min_spend") > F.lit(factor) * usual, F.lit(False))
+    return F.coalesce(F.col("min_spend") > F.lit(factor) * F.col("typical_order_value"), F.lit(False))

@@ -1,0 +1,65 @@
+"""Chooses for every user: the table user_offers."""
+
+from __future__ import annotations
+
+from pyspark.sql import functions as F
+
+from offerlake.decide.assignment import Catalogue, assign
+from offerlake.decide.publish import published_runs
+from offerlake.errors import DataError
+from offerlake.job import Context, Job, main
+
+
+def run(ctx: Context) -> None:
+    """Assigns the day, unless the run has been published: then its rows stay as they are."""
+    finished = published(ctx)
+    if ctx.run_id in finished:
+        return
+    others = finished | published_runs(ctx.spark, ctx.settings.run.publish, as_of=ctx.as_of) - {ctx.run_id}
+    if others and not ctx.force:
+        raise DataError(
+            f"user_offers: {ctx.as_of} has been published by run {', '.join(sorted(others))}; this is run {ctx.run_id}",
+            fix="Give --force to assign the day anew with other settings, or the settings of that run.",
+        )
+    settings = ctx.settings.decide
+    made = assign(
+        ctx.read("offer_scores").where(F.col("as_of") == ctx.as_of),
+        Catalogue(
+            users=ctx.read("users"),
+            offers=ctx.read("offers"),
+            offer_products=ctx.read("offer_products"),
+            products=ctx.read("products"),
+            candidates=ctx.read("candidates").where(F.col("as_of") == ctx.as_of),
+        ),
+        as_of=ctx.as_of,
+        run_id=ctx.run_id,
+        seed=ctx.settings.run.seed,
+        settings=settings,
+        unknown_consent=ctx.settings.clean.unknown_consent,
+    )
+    rows = ctx.write("user_offers", made.rows, where={"as_of": ctx.as_of, "run_id": ctx.run_id})
+    ctx.count(rows_out=rows)
+    ctx.metric("offers.budget", settings.budget)
+    ctx.metric("offers.price", made.edge.price)
+    ctx.metric("offers.spend", made.edge.spend + made.exploration.spend)
+    ctx.metric("offers.explore_share", made.exploration.share)
+    ctx.metric("offers.explore_spend", made.exploration.spend)
+
+
+def published(ctx: Context) -> set[str]:
+    """Runs that have published this day, by the ledger. A run that was cut short before that has left its drop."""
+    finished = ctx.read("runs").where(
+        (F.col("job") == "publish_offers") & (F.col("event") == "finish") & (F.col("as_of") == ctx.as_of)
+    )
+    return {row["run_id"] for row in finished.select("run_id").distinct().collect()}
+
+
+JOB = Job(
+    name="assign_offers",
+    reads=("offer_scores", "users", "offers", "offer_products", "products", "candidates", "runs"),
+    writes=("user_offers",),
+    run=run,
+)
+
+if __name__ == "__main__":
+    main(JOB)

@@ -1,0 +1,31 @@
+"""Writes the drop for the marketing system: part files and a manifest, from the table user_offers."""
+
+from __future__ import annotations
+
+from pyspark.sql import functions as F
+
+from offerlake.decide.publish import write_drop
+from offerlake.job import Context, Job, main
+
+
+def run(ctx: Context) -> None:
+    """Publishes the run; what has been published stays as it is, also where the drop has been fetched and deleted."""
+    finished = (F.col("job") == "publish_offers") & (F.col("event") == "finish") & (F.col("run_id") == ctx.run_id)
+    if not ctx.read("runs").where(finished).isEmpty():
+        return
+    rows = ctx.read("user_offers").where((F.col("as_of") == ctx.as_of) & (F.col("run_id") == ctx.run_id))
+    manifest = write_drop(
+        rows,
+        ctx.settings.run.publish,
+        as_of=ctx.as_of,
+        run_id=ctx.run_id,
+        form=ctx.settings.publish.format,
+        rows_per_file=ctx.settings.publish.rows_per_file,
+    )
+    ctx.count(rows_in=int(str(manifest["users"])), rows_out=int(str(manifest["rows"])))
+
+
+JOB = Job(name="publish_offers", reads=("user_offers", "runs"), writes=("publish",), run=run)
+
+if __name__ == "__main__":
+    main(JOB)
