@@ -49,8 +49,8 @@ def judge_pairs(
     """Every user with every offer, and the first hard rule that refuses the pair.
 
     An offer's scope is empty when it is limited to categories, brands or products and names none. `min_spend` refuses
-    where it is above `settings.min_spend_factor` times the user's `typical_order_value` (the shop's mean for one who has
-    not ordered; no refusal where nobody has).
+    where it is above `settings.min_spend_factor` times the user's `typical_order_value` (the shop's mean for one who
+    has not ordered; no refusal where nobody has).
 
     Args:
         users: The table `users`, all versions.
