@@ -1,0 +1,117 @@
+"""Jobs come in the order of their tables, and a run that was cut short goes on where it was."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from offerlake import pipeline
+from offerlake.config import Settings
+from offerlake.errors import ConfigError
+from offerlake.ledger import PIPELINE
+from offerlake.tables import Lake
+
+DAY = date(2025, 9, 3)
+JOB = """
+from offerlake.job import Job
+
+def run(ctx):
+    {body}
+
+JOB = Job(name={name!r}, reads={reads!r}, writes={writes!r}, run=run{more})
+"""
+
+
+def _write(folder: Path, name: str, *, reads: tuple[str, ...], writes: tuple[str, ...], **more: str) -> None:
+    text = JOB.format(name=name, reads=reads, writes=writes, body=more.get("body", "pass"), more=more.get("more", ""))
+    (folder / f"{name}.py").write_text(text, encoding="utf-8")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three jobs whose names are in the opposite order of their work; `b` reads what it writes."""
+    jobs = tmp_path / "jobs"
+    jobs.mkdir()
+    _write(jobs, "c", reads=("raw_users",), writes=("users", "quarantine"))
+    _write(jobs, "b", reads=("users", "user_index", "quarantine"), writes=("user_index",))
+    _write(jobs, "a", reads=("user_index", "model:als"), writes=("publish",))
+    (jobs / "_helper.py").write_text("raise SystemExit('not a job')", encoding="utf-8")
+    return jobs
+
+
+def test_a_job_comes_after_those_whose_tables_it_reads(folder: Path) -> None:
+    assert list(pipeline.load_jobs(folder)) == ["c", "b", "a"]
+
+
+def test_jobs_that_wait_for_each_other_are_refused(folder: Path) -> None:
+    _write(folder, "d", reads=("publish",), writes=("raw_users",))
+    with pytest.raises(ConfigError, match="they wait for each other") as caught:
+        pipeline.load_jobs(folder)
+    assert caught.value.exit_code == 2
+
+
+def test_parts_are_chosen_by_name(folder: Path) -> None:
+    jobs = pipeline.load_jobs(folder)
+
+    def names(**part: object) -> list[str]:
+        return [job.name for job in pipeline.select(jobs, **part)]  # type: ignore[arg-type]
+
+    assert names(first="b") == ["b", "a"]
+    assert names(last="b") == ["c", "b"]
+    assert names(first="b", last="b") == ["b"]
+    assert names(only=["a", "c"]) == ["c", "a"]
+    with pytest.raises(ConfigError, match="job 'x' does not exist") as caught:
+        names(only=["x"])
+    assert caught.value.fix == "There are c, b, a."
+
+
+def test_the_shipped_jobs_are_a_graph() -> None:
+    jobs = pipeline.load_jobs()
+    assert next(iter(jobs)) == "ingest"
+    for name, job in jobs.items():
+        assert job.writes, name
+
+
+def test_a_run_that_was_killed_goes_on_after_the_last_finished_job(
+    spark: SparkSession, settings: Settings, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill leaves no `fail` row: BaseException is what nobody catches."""
+    log = tmp_path / "log"
+    note = f"open({str(log)!r}, 'a').write(ctx.job.name + str(ctx.attempt) + ' ')"
+    kill = "if ctx.attempt == 1: raise SystemExit('killed')"
+    _write(folder, "c", reads=("raw_users",), writes=("users", "quarantine"), body=note)
+    _write(folder, "b", reads=("users",), writes=("user_index",), body=f"{note}\n    {kill}")
+    _write(folder, "a", reads=("user_index",), writes=("publish",), body=note)
+    _write(folder, "off", reads=(), writes=("report",), body=note, more=", when=lambda settings: False")
+    monkeypatch.setattr(pipeline, "jobs_dir", lambda: folder)
+    mine = settings.model_copy(update={"run": settings.run.model_copy(update={"lake": str(tmp_path / "lake")})})
+
+    with pytest.raises(SystemExit):
+        pipeline.run(spark, mine, DAY)
+    assert log.read_text() == "c1 b1 "
+
+    told: list[tuple[str, str, int, int]] = []
+    run_id = pipeline.run(spark, mine, DAY, tell=lambda s: told.append((s.job, s.state, s.number, s.of)))
+    assert log.read_text() == "c1 b1 b2 a1 "
+    assert told == [
+        ("c", "skipped", 1, 3),
+        ("b", "start", 2, 3),
+        ("b", "done", 2, 3),
+        ("a", "start", 3, 3),
+        ("a", "done", 3, 3),
+    ]
+
+    # A whole run has ended: the next one does everything again.
+    assert pipeline.run(spark, mine, DAY) == run_id
+    assert log.read_text() == "c1 b1 b2 a1 c2 b3 a2 "
+    events = Lake(spark, mine.run.lake).read("runs").where(f"job = '{PIPELINE}'").orderBy("time").collect()
+    assert [(row["event"], row["attempt"]) for row in events] == [
+        ("start", 1),
+        ("start", 2),
+        ("finish", 2),
+        ("start", 3),
+        ("finish", 3),
+    ]
