@@ -81,7 +81,7 @@ def prepare(spark: SparkSession, settings: Settings, data: Data, places: Places)
     marker = places.landing / _MARKER
     wanted: dict[str, Any] = {"data": data}
     if data == "shop":
-        wanted["simulate"] = settings.simulate.model_dump(mode="json")
+        wanted |= {"simulate": settings.simulate.model_dump(mode="json"), "contact_cost": settings.decide.contact_cost}
     if marker.is_file():
         if json.loads(marker.read_text(encoding="utf-8")) != wanted:
             raise ConfigError(
@@ -104,8 +104,8 @@ def prepare(spark: SparkSession, settings: Settings, data: Data, places: Places)
 
 
 def run(spark: SparkSession, settings: Settings, *, tell: Callable[[pipeline.Progress], None] = lambda _: None) -> str:
-    """Runs the whole pipeline for the demo's day; returns the run_id."""
-    return pipeline.run(spark, settings, settings.demo.as_of, tell=tell)
+    """Runs the whole pipeline for the demo's day, also where it has been published; returns the run_id."""
+    return pipeline.run(spark, settings, settings.demo.as_of, force=True, tell=tell)
 
 
 def results(spark: SparkSession, settings: Settings, run_id: str) -> dict[str, Any]:
