@@ -60,10 +60,13 @@ class Rows:
 
 
 def filesystem(uri: str) -> tuple[fs.FileSystem, str]:
-    """File system and path of a URI as Spark and Hadoop write it (`file:/x`, `s3a://…`)."""
-    normal = re.sub(r"^file:/(?!/)", "file:///", uri)
-    found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(re.sub(r"^s3[an]://", "s3://", normal))
-    return found
+    """File system and path of a URI as Spark and Hadoop write it: `file:/a b`, `s3a://bucket/x`, nothing escaped."""
+    scheme, _, rest = uri.partition(":")
+    if scheme == "file":
+        return fs.LocalFileSystem(), "/" + rest.lstrip("/")
+    authority, _, path = rest.removeprefix("//").partition("/")
+    system, root = fs.FileSystem.from_uri(f"{'s3' if scheme in ('s3a', 's3n') else scheme}://{authority}/")
+    return system, f"{root.rstrip('/')}/{path}"
 
 
 def shares(examples: DataFrame, *, shards: int) -> list[list[Piece]]:

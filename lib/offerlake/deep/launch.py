@@ -155,7 +155,7 @@ def check_slots(context: SparkContext, processes: int, *, patience: int) -> None
     configuration = context.getConf()
     if configuration.get("spark.dynamicAllocation.enabled", "false") == "true":
         return  # executors come when the tasks ask for them; start_timeout guards it
-    end = time.monotonic() + (0 if context.master.startswith("local[") else patience)
+    end = time.monotonic() + (0 if (context.master or "").startswith("local[") else patience)
     while (slots := _slots(context)) < processes:
         if time.monotonic() >= end:
             raise EnvironmentProblem(

@@ -89,8 +89,8 @@ def score(frame: DataFrame, model: DeepModel, *, column: str = "p_deep") -> Data
     """
     content = frame.sparkSession.sparkContext.broadcast(model)
 
-    @F.arrow_udf("double")  # type: ignore[untyped-decorator,call-overload]
-    def probability(batches: Iterator[pa.StructArray]) -> Iterator[pa.Array]:
+    @F.arrow_udf("double")  # type: ignore[attr-defined,untyped-decorator]
+    def probability(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
         for batch in batches:
             yield pa.array(_probabilities(content.value, pa.RecordBatch.from_struct_array(batch)))
 

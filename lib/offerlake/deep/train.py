@@ -180,7 +180,7 @@ def _step(network: Mlp, optimizer: Any, shards: dict[int, _Shard], chosen: dict[
     optimizer.zero_grad()
     # Every shard gives as many rows, so the mean over ranks of these means is the mean over the step's rows.
     loss = nn.functional.binary_cross_entropy_with_logits(network(numbers, codes), labels)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     optimizer.step()
 
 

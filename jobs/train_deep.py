@@ -1,0 +1,56 @@
+"""Trains the deep model of the label on the examples, by Horovod: examples → model deep."""
+
+from __future__ import annotations
+
+from pyspark.sql import functions as F
+
+from offerlake import files
+from offerlake.accuracy import accuracy
+from offerlake.deep.launch import fit
+from offerlake.deep.score import score
+from offerlake.job import Context, Job, main
+from offerlake.windows import part_of, split_by_time
+
+
+def run(ctx: Context) -> None:
+    """Learns from the earlier days; judges out-of-fold on the later ones."""
+    examples = ctx.read("examples")
+    response, seed = ctx.settings.response, ctx.settings.run.seed
+    days = [row[0] for row in examples.select("shown_date").distinct().collect()]
+    split = split_by_time(days, validation_share=response.validation_share, test_from=response.test_from)
+    checkpoints = f"{ctx.lake.root}/models/deep/checkpoints"
+    model, losses = fit(
+        examples,
+        settings=ctx.settings.deep,
+        label=response.label,
+        split=split,
+        seed=seed,
+        folds=response.folds,
+        checkpoints=files.qualified(ctx.spark, checkpoints),
+    )
+    draft = ctx.draft_model("deep", {"deep": ctx.settings.deep.model_dump(mode="json"), "label": response.label})
+    for name, content in model.files().items():
+        files.write_bytes(ctx.spark, draft.file(name), content)
+    part = part_of(split, shown=F.col("shown_date"), label_end=F.col("label_end"))
+    judged = accuracy(
+        score(examples.where(part == split.judged), model), probability="p_deep", label=response.label, seed=seed
+    )
+    ctx.metric("deep.auc", judged.auc, low=judged.auc_low, high=judged.auc_high)
+    ctx.metric("deep.log_loss", judged.log_loss)
+    for fold, by_epoch in enumerate(losses):
+        ctx.metric("deep.validation_log_loss", min(by_epoch), part=f"fold={fold}")
+        ctx.metric("deep.epochs", len(by_epoch), part=f"fold={fold}")
+    ctx.publish_model(draft)
+    files.delete(ctx.spark, checkpoints)
+
+
+JOB = Job(
+    name="train_deep",
+    reads=("examples",),
+    writes=("model:deep",),
+    run=run,
+    when=lambda settings: settings.deep.enabled,
+)
+
+if __name__ == "__main__":
+    main(JOB)

@@ -1,0 +1,46 @@
+"""The job train_deep: a model that can be loaded again, its numbers, and no checkpoints left."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from deep.planted import written
+from offerlake import files
+from offerlake.artifacts import Artifacts
+from offerlake.config import Settings
+from offerlake.deep.score import FILES, DeepModel, score
+from offerlake.job import execute
+from offerlake.pipeline import load_jobs
+from offerlake.tables import Lake
+
+
+def test_trains_publishes_and_measures(spark: SparkSession, settings: Settings, tmp_path: Path) -> None:
+    root = str(tmp_path / "lake")
+    examples = written(spark, root, users=300)
+    deep = settings.deep.model_copy(update={"processes": 1, "batch": 64, "epochs": 4})
+    run = settings.run.model_copy(update={"lake": root})
+    job = load_jobs()["train_deep"]
+    chosen = settings.model_copy(update={"deep": deep, "run": run})
+    assert job.when(chosen)
+    assert not job.when(settings.model_copy(update={"deep": deep.model_copy(update={"enabled": False})}))
+    execute(job, spark=spark, settings=chosen, as_of=date(2025, 5, 1), run_id="run1")
+
+    lake = Lake(spark, root)
+    metrics = {(row["name"], row["slice"]): row for row in lake.read("metrics").collect()}
+    auc = metrics["deep.auc", "all"]
+    assert 0.65 < auc["low"] < auc["value"] < auc["high"] < 0.95
+    assert metrics["deep.epochs", "fold=0"]["value"] <= 4
+    assert metrics["deep.validation_log_loss", "fold=1"]["value"] == pytest.approx(
+        metrics["deep.log_loss", "all"]["value"], abs=0.1
+    )
+    live = Artifacts(lake).load("deep")
+    assert live.settings["label"] == "responded"
+    model = DeepModel.of(*(files.read_bytes(spark, live.file(name)) for name in FILES))
+    scores = score(examples, model).agg(F.min("p_deep"), F.max("p_deep")).collect()[0]
+    assert 0 < scores[0] < 0.2 < 0.5 < scores[1] < 1
+    assert files.names(spark, f"{root}/models/deep") == [live.version]
