@@ -1,0 +1,29 @@
+"""Trains the response models on the examples: examples → model response, one folder a label."""
+
+from __future__ import annotations
+
+from offerlake import files
+from offerlake.job import Context, Job, main
+from offerlake.response.report import tell
+from offerlake.response.train import labels_of, train_response
+
+
+def run(ctx: Context) -> None:
+    """Trains the label's model and, where there was an experiment on another outcome, that of `responded` too."""
+    examples, settings = ctx.read("examples"), ctx.settings.response
+    draft = ctx.draft_model("response", settings.model_dump(mode="json"))
+    for label in labels_of(examples, label=settings.label):
+        trained = train_response(examples, settings=settings, label=label, seed=ctx.settings.run.seed)
+        folder = draft.file(label)
+        files.write_bytes(ctx.spark, f"{folder}/response.json", trained.model.save(folder))
+        if label == settings.label:
+            for metric in tell(trained):
+                ctx.metric(metric.name, metric.value, low=metric.low, high=metric.high, part=metric.part)
+            ctx.count(rows_in=trained.rows["all"])
+    ctx.publish_model(draft)
+
+
+JOB = Job(name="train_response", reads=("examples",), writes=("model:response",), run=run)
+
+if __name__ == "__main__":
+    main(JOB)

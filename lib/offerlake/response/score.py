@@ -1,0 +1,135 @@
+"""Scores of pairs of user and offer: probabilities, effect and money, each from models that did not see the user."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from offerlake.response.design import BASE
+from offerlake.response.models import ResponseModel, read_text
+from offerlake.response.uplift import OUTCOME, UPLIFT_FILE, UpliftModel, contact_cost_of
+
+SCORES = (
+    "p_response", "p_no_offer", "p_redeem", "uplift", "order_margin", "redemption_cost", "contact_cost",
+    "expected_margin", "expected_cost",
+)  # fmt: skip
+"""The columns that `score_pairs` adds, as in the table `offer_scores`."""
+
+_DIGITS = 9
+
+
+@dataclass(frozen=True)
+class ScoringModels:
+    """What scoring needs.
+
+    Attributes:
+        response: P(label | offer).
+        base: P(responded | nothing); None without a control group. The same as `response` where that is the label.
+        uplift: The effect and the money.
+    """
+
+    response: ResponseModel
+    base: ResponseModel | None
+    uplift: UpliftModel
+
+
+def load_models(spark: SparkSession, *, response: str, uplift: str) -> ScoringModels:
+    """Reads the models from their folders.
+
+    Args:
+        spark: The session.
+        response: Folder (URI) of the model `response`; it has one folder a label.
+        uplift: Folder of the model `uplift`.
+    """
+    money = UpliftModel.of(json.loads(read_text(spark, f"{uplift}/{UPLIFT_FILE}")))
+    own = ResponseModel.load(spark, f"{response}/{money.label}")
+    base = own
+    if money.label != OUTCOME and money.effect is not None:
+        base = ResponseModel.load(spark, f"{response}/{OUTCOME}")
+    return ScoringModels(response=own, base=base if money.effect is not None else None, uplift=money)
+
+
+def score_pairs(pairs: DataFrame, models: ScoringModels, *, contact_cost: Mapping[str, float]) -> DataFrame:
+    """Adds what is expected of each pair of user and offer, cross-fitted: all of it from models without that user.
+
+    With p₀ = P(responded | nothing), τ the effect, m the margin of an order at full price, r = P(uses it | buys), c the
+    cost of a use, k the cost of the message:
+
+        uplift = τ, held so that p₀ + τ is a probability          p_redeem = (p₀ + τ) · r
+        expected_margin = (p₀ + τ) · (m − c · r) − p₀ · m − k     expected_cost = p_redeem · c + k
+
+    Without a control group p_no_offer, uplift and expected_margin are null; p_redeem is then p_response if that is what
+    the label says, else p_response · r. A pair with nothing (kind `none`) has uplift, costs and margin 0.
+
+    Args:
+        pairs: user_id, offer_id (null: nothing), the USER_FEATURE_COLUMNS and the OFFER_CONTEXT_COLUMNS, as in
+            `examples` and as made by `features.offer_context`; further columns are kept, rows may repeat.
+        models: From `load_models`.
+        contact_cost: Money a message, by channel (`decide.contact_cost`); that of the column `channel` counts.
+
+    Returns:
+        pairs with `SCORES`, doubles rounded to 9 digits after the point.
+    """
+    response, uplift = models.response, models.uplift
+    kept = [name for name in pairs.columns if name not in SCORES]
+    scored = response.predict(pairs.select(kept), column="p_response")
+    if models.base is None:
+        scored = scored.withColumn(BASE, F.lit(None).cast("double"))
+    else:
+        scored = models.base.predict_nothing(scored, column=BASE)
+    scored = scored.withColumn("_money", _priced(uplift, uplift.design.row(), response.fold()))
+    sent = F.col("kind") != "none"
+    own, base, used = F.col("p_response"), F.col(BASE), F.col("_money.used")
+    with_offer = F.greatest(F.lit(0.0), F.least(F.lit(1.0), base + F.col("_money.uplift")))
+    redeem = own if response.label == "redeemed" else own * used
+    columns = {
+        "contact_cost": F.when(sent, contact_cost_of(contact_cost)).otherwise(0.0),
+        "order_margin": F.col("_money.order_margin"),
+        "redemption_cost": F.col("_money.redemption_cost"),
+        "uplift": F.when(base.isNotNull(), F.when(sent, with_offer - base).otherwise(0.0)),
+        "p_redeem": F.when(sent, F.coalesce(with_offer * used, redeem)).otherwise(0.0),
+    }
+    priced = scored.withColumns(columns)
+    after = with_offer * (F.col("order_margin") - used * F.col("redemption_cost")) - base * F.col("order_margin")
+    valued = priced.withColumns(
+        {
+            "p_response": F.when(~sent, F.coalesce(base, own)).otherwise(own),
+            "expected_margin": F.when(base.isNotNull(), F.when(sent, after - F.col("contact_cost")).otherwise(0.0)),
+            "expected_cost": F.col("p_redeem") * F.col("redemption_cost") + F.col("contact_cost"),
+        }
+    )
+    return valued.select(*kept, *[F.round(F.col(name), _DIGITS).alias(name) for name in SCORES])
+
+
+def _priced(model: UpliftModel, row: Column, fold: Column) -> Column:
+    """The effect, the margin of an order, the cost of a use and P(uses it | buys), as a struct."""
+
+    @F.arrow_udf("uplift double, order_margin double, redemption_cost double, used double")  # type: ignore[attr-defined,untyped-decorator]
+    def priced(batches: Iterator[pa.StructArray]) -> Iterator[pa.StructArray]:
+        for batch in batches:
+            yield _priced_batch(model, batch)
+
+    return cast("Column", priced(F.struct(row.alias("row"), fold.alias("fold"))))
+
+
+def _priced_batch(model: UpliftModel, batch: pa.StructArray) -> pa.StructArray:
+    row, fold = batch.field("row"), np.asarray(batch.field("fold"))
+    users, terms = model.design.users(row), model.design.offer_terms(row)
+    result = np.zeros((4, len(batch)))
+    for number, worth in enumerate(model.worth):
+        at = fold == number
+        margin, value = worth.order(model.design, row)
+        used, cost = worth.use(model.design, row, value)
+        effect = np.zeros(len(batch))
+        if model.effect is not None:
+            effect = model.design.effect(users, terms, model.effect.coefficients[number])
+        result[:, at] = np.stack([effect, margin, cost, used])[:, at]
+    names = ["uplift", "order_margin", "redemption_cost", "used"]
+    return pa.StructArray.from_arrays([pa.array(part) for part in result], names=names)
