@@ -64,6 +64,9 @@ class CleanSettings(_Section):
     unknown_users: Literal["flag", "quarantine"]
     bot_events_per_minute: Annotated[float, Field(gt=0)]
     bot_min_events: Positive
+    bot_pause_spread: Annotated[float, Field(ge=0)]
+    max_money: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    max_quantity: Positive
     unknown_consent: bool
 
 
