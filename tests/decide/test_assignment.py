@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
-from decide.made import DAY, frame, score, user, utc
+from decide.made import DAY, frame, offer, score, user, utc
 from offerlake.config import Settings
 from offerlake.decide.assignment import Assignment, Catalogue, assign
 from offerlake.schemas import table
@@ -150,3 +150,33 @@ def test_without_a_control_the_value_is_what_redemptions_bring(
     assert row["expected_value"] == pytest.approx(0.05 * 20 - 0.4)
     assert row["uplift"] is None
     assert row["reasons"][:2] == ["value=0.6000", "cost=0.4000"]
+
+
+def test_an_offer_with_a_limit_goes_to_those_who_make_most_of_a_use(
+    spark: SparkSession, settings: Settings, catalogue: Catalogue
+) -> None:
+    people = [user(f"u{n}") for n in range(40)]
+    limited = frame(spark, "offers", [offer("o1", max_redemptions=3), offer("o2", max_redemptions=100), offer("o3")])
+    # A use each of o1 is expected of five users; o1 is worth more to higher numbers, o2 a little to all but the last.
+    scores = [score(f"u{n}", "o1", 1.0 + 0.01 * n, 1.0, p_redeem=0.5) for n in range(40)]
+    scores += [score(f"u{n}", "o2", 0.2, 1.0, p_redeem=0.5) for n in range(39)]
+    made = assign(
+        frame(spark, "offer_scores", scores),
+        Catalogue(
+            users=frame(spark, "users", people),
+            offers=limited,
+            offer_products=catalogue.offer_products,
+            products=catalogue.products,
+            candidates=catalogue.candidates,
+        ),
+        as_of=DAY,
+        run_id="r1",
+        seed=7,
+        settings=settings.decide.model_copy(update={"holdout_share": 0.0, "explore_share": 0.0, "budget": 12.0}),
+        unknown_consent=True,
+    )
+    rows = {row["user_id"]: row for row in made.rows.collect()}
+    # Three uses of half a probability each are six users: the highest numbers. Six more get o2 with what is left.
+    assert {name for name, row in rows.items() if row["offer_id"] == "o1"} == {f"u{n}" for n in range(34, 40)}
+    assert sum(row["offer_id"] == "o2" for row in rows.values()) == 6
+    assert made.edge.price == pytest.approx(0.2)

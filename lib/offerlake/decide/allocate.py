@@ -70,9 +70,12 @@ def steps(pairs: DataFrame) -> DataFrame:
         .groupBy("user_id")
         .agg(F.sort_array(F.collect_list(pair)).alias("pairs"))
     )
-    # The same half of a 64-bit hash that is never negative, so that differences of ties do not overflow.
-    tie = F.shiftrightunsigned(draw(0, "tie", F.col("user_id")), 1)
-    return grouped.mapInArrow(_step_batches, _STEPS).withColumn("tie", tie)
+    return grouped.mapInArrow(_step_batches, _STEPS).withColumn("tie", tie())
+
+
+def tie() -> Column:
+    """A user's place among equals: a hash of his id, 63 bits, never negative, so that differences do not overflow."""
+    return F.shiftrightunsigned(draw(0, "tie", F.col("user_id")), 1)
 
 
 def cut(taken: DataFrame, budget: float) -> Cut:

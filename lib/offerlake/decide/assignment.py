@@ -12,6 +12,7 @@ from offerlake.config import DecideSettings
 from offerlake.decide.allocate import Cut, choices, cut, steps
 from offerlake.decide.eligibility import newest
 from offerlake.decide.explore import Exploration, arm, draws, fit_exploration, propensity
+from offerlake.decide.limits import rooms, tighten, within
 from offerlake.decide.products import products_to_show
 from offerlake.decide.value import pair_value
 from offerlake.schemas import table
@@ -65,7 +66,9 @@ def assign(
         settings: Section `decide`.
         unknown_consent: What a missing consent counts as (`clean.unknown_consent`).
     """
-    pairs = scores.select("user_id", "offer_id", pair_value().alias("value"), F.col("expected_cost").alias("cost"))
+    pairs = scores.select(
+        "user_id", "offer_id", pair_value().alias("value"), F.col("expected_cost").alias("cost"), "p_redeem"
+    )
     roster = newest(catalogue.users, key="user_id", as_of=as_of).select(
         "user_id",
         F.coalesce("consent_marketing", F.lit(unknown_consent)).alias("marketing"),
@@ -74,18 +77,19 @@ def assign(
     drawn = draws(roster.select("user_id"), pairs, as_of=as_of, seed=seed, settings=settings)
     exploration = fit_exploration(drawn, settings=settings)
     staged = drawn.withColumn("arm", arm(exploration))
-    all_steps = steps(pairs)
-    edge = _model_cut(all_steps, staged, budget=settings.budget - exploration.spend)
+    offers = newest(catalogue.offers, key="offer_id", as_of=as_of)
+    model = _model_choices(pairs, staged, offers, budget=max(0.0, settings.budget - exploration.spend))
+    edge = model.edge
     chosen = (
-        staged.join(choices(all_steps, edge).withColumnRenamed("offer_id", "model_offer_id"), on="user_id", how="left")
+        staged.join(model.chosen.withColumnRenamed("offer_id", "model_offer_id"), on="user_id", how="left")
         .withColumn("offer_id", _choice())
         .withColumn("propensity", propensity(holdout_share=settings.holdout_share, explore_share=exploration.share))
     )
-    rows = _described(chosen, scores, all_steps, roster, catalogue, as_of=as_of, settings=settings)
+    rows = _described(chosen, scores, model.steps, roster, offers, as_of=as_of, settings=settings)
     shown = products_to_show(
         rows.where(F.col("offer_id").isNotNull()).select("user_id", "offer_id"),
         catalogue.candidates,
-        newest(catalogue.offers, key="offer_id", as_of=as_of),
+        offers,
         catalogue.offer_products,
         newest(catalogue.products, key="product_id", as_of=as_of),
         limit=settings.products,
@@ -101,13 +105,45 @@ def assign(
     return Assignment(rows=table("user_offers").select(rows), exploration=exploration, edge=edge)
 
 
-def _model_cut(all_steps: DataFrame, staged: DataFrame, *, budget: float) -> Cut:
+@dataclass(frozen=True)
+class _Model:
+    """The model's choice for every user (user_id, offer_id), the steps it was taken from, and where they ended."""
+
+    chosen: DataFrame
+    steps: DataFrame
+    edge: Cut
+
+
+def _model_choices(pairs: DataFrame, staged: DataFrame, offers: DataFrame, *, budget: float) -> _Model:
+    """Chooses within the budget; once more where that would use an offer more often than it may be.
+
+    Only users of the arm `model` count against budget and limits; the choices are made for all.
+    """
     model_users = staged.where(F.col("arm") == "model").select("user_id")
+    explored = staged.where(F.col("arm") == "explore").select("user_id", F.col("explore_offer_id").alias("offer_id"))
+    room = rooms(offers, explored.join(pairs, on=["user_id", "offer_id"], how="inner"))
+    made = _priced(pairs, model_users, budget=budget)
+    for last in (False, True) if room else ():
+        given = made.chosen.join(pairs, on=["user_id", "offer_id"], how="inner")
+        limits = tighten(given.join(model_users, on="user_id", how="left_semi"), room, price=made.edge.price)
+        if limits and last:
+            # Those who still have too much of an offer get nothing, so that this ends.
+            kept = given.where(within(limits)).select("user_id", "offer_id")
+            return _Model(kept, made.steps, made.edge)
+        if limits:
+            pairs = pairs.where(within(limits))
+            made = _priced(pairs, model_users, budget=budget)
+    return made
+
+
+def _priced(pairs: DataFrame, model_users: DataFrame, *, budget: float) -> _Model:
+    all_steps = steps(pairs)
     taken = all_steps.join(model_users, on="user_id", how="left_semi").persist()
     try:
-        return cut(taken, max(0.0, budget))
+        edge = cut(taken, budget)
     finally:
         taken.unpersist()
+    return _Model(choices(all_steps, edge), all_steps, edge)
 
 
 def _choice() -> Column:
@@ -120,14 +156,14 @@ def _described(
     scores: DataFrame,
     all_steps: DataFrame,
     roster: DataFrame,
-    catalogue: Catalogue,
+    offers: DataFrame,
     *,
     as_of: date,
     settings: DecideSettings,
 ) -> DataFrame:
     """The choice with its scores, its offer and what the reasons need."""
     start, end = midnight(as_of), midnight(as_of + timedelta(days=settings.valid_days))
-    offers = newest(catalogue.offers, key="offer_id", as_of=as_of).select("offer_id", "kind", "depth", "valid_to")
+    terms = offers.select("offer_id", "kind", "depth", "valid_to")
     scored = scores.select(
         "user_id", "offer_id", "channel", "p_response", "p_redeem", "uplift", "expected_cost",
         pair_value().alias("expected_value"),
@@ -145,7 +181,7 @@ def _described(
         .join(of_user, on="user_id", how="left")
         .join(best_ratio, on="user_id", how="left")
         .join(scored, on=["user_id", "offer_id"], how="left")
-        .join(F.broadcast(offers), on="offer_id", how="left")
+        .join(F.broadcast(terms), on="offer_id", how="left")
         .withColumns(
             {
                 "as_of": F.lit(as_of),
@@ -186,6 +222,7 @@ def _reasons(settings: DecideSettings, exploration: Exploration, edge: Cut) -> C
         .when(arm_is == "explore", F.array(_explored(exploration)))
         .when(has_offer, F.array(*offer, price))
         .when(F.col("best_value") <= 0, F.array(number("best_value", F.col("best_value"))))
+        .when(F.coalesce(F.col("best_ratio") > F.lit(edge.price), F.lit(True)), F.array(F.lit("offers_used_up=1")))
         .otherwise(F.array(number("value_per_cost", F.col("best_ratio")), price))
     )
 

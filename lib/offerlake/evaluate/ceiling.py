@@ -12,13 +12,12 @@ from offerlake.schemas.gold import USER_FEATURE_COLUMNS
 
 Floats = npt.NDArray[np.float64]
 FOLDS = 2
-ROUNDS = 120
+ROUNDS = 80
 _PARAMETERS = {
     "objective": "reg:squarederror",
     "tree_method": "hist",
-    "multi_strategy": "multi_output_tree",  # one tree for all offers: what a feature says of one it says of others
-    "max_depth": 5,
-    "eta": 0.08,
+    "max_depth": 4,
+    "eta": 0.1,
     "min_child_weight": 20,
     "max_bin": 64,
     "nthread": 2,
