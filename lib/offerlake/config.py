@@ -150,6 +150,7 @@ class PublishSettings(_Section):
 
 class EvaluateSettings(_Section):
     bootstrap: Positive
+    max_rows: Positive
     gate: bool
     min_auc: Share
     truth: str | None
