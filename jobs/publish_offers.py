@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyspark.sql import functions as F
 
 from offerlake.decide.publish import write_drop
+from offerlake.errors import GateError
 from offerlake.job import Context, Job, main
 
 
@@ -13,6 +14,9 @@ def run(ctx: Context) -> None:
     finished = (F.col("job") == "publish_offers") & (F.col("event") == "finish") & (F.col("run_id") == ctx.run_id)
     if not ctx.read("runs").where(finished).isEmpty():
         return
+    passed = (F.col("run_id") == ctx.run_id) & (F.col("name") == "gate.passed") & (F.col("value") == 1)
+    if ctx.settings.evaluate.gate and ctx.read("metrics").where(passed).isEmpty():
+        raise GateError(f"run {ctx.run_id} has not passed the gate", fix="Run evaluate; it says why it refuses.")
     rows = ctx.read("user_offers").where((F.col("as_of") == ctx.as_of) & (F.col("run_id") == ctx.run_id))
     manifest = write_drop(
         rows,
@@ -25,7 +29,7 @@ def run(ctx: Context) -> None:
     ctx.count(rows_in=int(str(manifest["users"])), rows_out=int(str(manifest["rows"])))
 
 
-JOB = Job(name="publish_offers", reads=("user_offers", "runs"), writes=("publish",), run=run)
+JOB = Job(name="publish_offers", reads=("user_offers", "runs", "metrics"), writes=("publish",), run=run)
 
 if __name__ == "__main__":
     main(JOB)

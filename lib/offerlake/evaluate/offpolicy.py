@@ -24,6 +24,8 @@ from statistics import NormalDist
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from offerlake.evaluate.truth import Number
+
 _Z = NormalDist().inv_cdf(0.975)
 _POWER = NormalDist().inv_cdf(0.8)
 
@@ -66,6 +68,18 @@ class PolicyValue:
     unsupported: float
     users: int
     rows: int
+
+
+def newest_rows(examples: DataFrame, *, most: int) -> DataFrame:
+    """The randomised rows of the newest days, whole days, until there are at least `most` (or all)."""
+    randomised = examples.where((F.col("propensity") > 0) & (F.col("propensity") < 1))
+    days = randomised.groupBy("shown_date").count().orderBy(F.desc("shown_date")).collect()
+    seen, first = 0, None
+    for day in days:
+        if seen >= most:
+            break
+        seen, first = seen + day["count"], day["shown_date"]
+    return randomised.where(F.col("shown_date") >= F.lit(first))
 
 
 def policy_value(scored: DataFrame, *, price: float) -> PolicyValue | None:
@@ -112,6 +126,34 @@ def policy_value(scored: DataFrame, *, price: float) -> PolicyValue | None:
         users=sums["users"],
         rows=sums["n"],
     )
+
+
+def numbers(value: PolicyValue | None, *, users: float) -> list[Number]:
+    """What is told of it, in money for that many users; without an estimate null.
+
+    Args:
+        value: The policy's value a row.
+        users: Of the run's arm `model`: a random part of the users, so the mean is theirs too.
+    """
+    if value is None:
+        return [Number("offers.value_dr", None), Number("offers.mde", None)]
+
+    def told(name: str, found: Estimate, scale: float) -> Number:
+        return Number(name, found.value * scale, found.low * scale, found.high * scale)
+
+    best = value.doubly_robust
+    return [
+        told("offers.value_dr", best, users),
+        told("offers.value_dr_per_user", best, 1.0),
+        told("offers.value_ips", value.weighted, users),
+        Number("offers.value_predicted", value.predicted * users),
+        Number("offers.mde", best.detectable * users),
+        Number("offers.gain_shown", float(best.low > 0)),
+        Number("offers.dr_treated", value.treated),
+        Number("offers.dr_unsupported", value.unsupported),
+        Number("offers.dr_rows", float(value.rows)),
+        Number("offers.dr_users", float(value.users)),
+    ]
 
 
 def row_values(randomised: DataFrame, *, price: float) -> DataFrame:
