@@ -1,0 +1,71 @@
+"""The click log: typed, each event once, in sessions, without bots."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from offerlake.clean.bots import bot_reason
+from offerlake.clean.parse import Parser, Reading
+from offerlake.clean.quarantine import Cleaned, apart, first_wins, mark_known, refuse, refuse_unknown, settle, typed
+from offerlake.clean.sessions import with_sessions
+from offerlake.config import CleanSettings
+from offerlake.schemas import table
+from offerlake.schemas.silver import EVENT_TYPES
+
+FEED, JOB = "clicks", "clean_clicks"
+
+
+def clean_clicks(
+    raw: DataFrame, *, products: DataFrame, users: DataFrame, settings: CleanSettings, reading: Reading, quote: int
+) -> Cleaned:
+    """Cleans the click log.
+
+    Events are made unique first, then cut into sessions, each visitor's by a pause; then a bot's sessions are refused
+    whole. Two shuffles: by event, and by visitor.
+
+    Args:
+        raw: `raw_clicks`.
+        products: Silver `products`: which ids are known.
+        users: Silver `users`, likewise.
+        settings: Of cleaning.
+        reading: How the feed's values are written.
+        quote: Characters of a refused value that its reason quotes.
+    """
+    kept, refused = _parsed(raw, settings, Parser(reading, quote))
+    kept = mark_known(first_wins(kept, ["event_id"]), "product_id", products).withColumnRenamed(
+        "_known", "known_product"
+    )
+    if settings.unknown_products == "quarantine":
+        shown = F.concat(F.lit("unknown:product_id='"), F.col("product_id"), F.lit("'"))
+        kept = refuse(kept, ~F.col("known_product"), shown)
+    if settings.unknown_users == "quarantine":
+        kept = refuse_unknown(kept, "user_id", users)
+    browser = F.coalesce(F.concat(F.lit("browser:"), "anonymous_id"), F.concat(F.lit("user:"), "user_id"))
+    kept = with_sessions(kept, visitor=apart(browser), gap_minutes=settings.session_gap_minutes)
+    reason = bot_reason(settings)
+    kept = refuse(kept, reason.isNotNull(), reason).withColumn("event_date", F.to_date("event_time"))
+    return settle(table("clicks"), FEED, JOB, kept, refused)
+
+
+def _parsed(raw: DataFrame, settings: CleanSettings, parse: Parser) -> tuple[DataFrame, DataFrame]:
+    happened = parse.instant("event_time", required=True)
+    user, browser = parse.text("user_id"), parse.text("anonymous_id")
+    nobody = F.when(user.value.isNull() & browser.value.isNull(), F.lit("missing:user_id and anonymous_id"))
+    cells = (
+        parse.text("event_id", required=True),
+        user,
+        browser,
+        happened,
+        parse.arrival(happened, skew_minutes=settings.clock_skew_minutes),
+        parse.choice("event_type", EVENT_TYPES),
+        parse.text("product_id"),
+        parse.text("offer_id"),
+        parse.text("query"),
+        parse.money("price", top=settings.max_money),
+        parse.integer("quantity", low=0, high=settings.max_quantity),
+        parse.text("channel"),
+        parse.text("device"),
+        parse.text("referrer"),
+    )
+    return typed(raw, FEED, cells, [nobody])

@@ -1,0 +1,55 @@
+"""The offer catalogue: versions of offers."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from offerlake.clean.parse import Cell, Parser, Reading
+from offerlake.clean.quarantine import Cleaned, settle, typed, versions
+from offerlake.config import CleanSettings
+from offerlake.schemas import table
+from offerlake.schemas.silver import OFFER_KINDS, SCOPES
+
+FEED, JOB = "offers", "clean_offers"
+_MAX_USES = 2**31 - 1
+
+
+def clean_offers(raw: DataFrame, *, settings: CleanSettings, reading: Reading, quote: int) -> Cleaned:
+    """Cleans the offers: every version that says something new.
+
+    Args:
+        raw: `raw_offers`.
+        settings: Of cleaning.
+        reading: How the feed's values are written.
+        quote: Characters of a refused value that its reason quotes.
+    """
+    parse = Parser(reading, quote)
+    begin, end = parse.instant("valid_from", required=True), parse.instant("valid_to", required=True)
+    kind, scope, within = parse.choice("kind", OFFER_KINDS), parse.choice("scope", SCOPES), parse.words("scope_values")
+    depth = parse.double("depth", low=0, high=settings.max_money)
+    named = F.coalesce(within.value, F.array().cast("array<string>"))
+    channels = parse.words("channels")
+    cells = (
+        parse.text("offer_id", required=True),
+        parse.known_since(),
+        kind,
+        depth.refuse("range", (kind.value == "percent_off") & (depth.value > 1), depth.value),
+        scope,
+        Cell("scope_values", named, within.problem),
+        parse.money("min_spend", top=settings.max_money),
+        parse.money("cost_per_redemption", top=settings.max_money),
+        Cell("channels", F.when(F.size(channels.value) > 0, channels.value), channels.problem),
+        begin,
+        end.refuse("range", end.value <= begin.value, F.col("valid_to")),
+        parse.integer("max_redemptions", low=0, high=_MAX_USES),
+    )
+    kept, refused = typed(raw, FEED, cells, _lacking(kind, depth, scope, named))
+    return settle(table("offers"), FEED, JOB, versions(kept, "offer_id"), refused)
+
+
+def _lacking(kind: Cell, depth: Cell, scope: Cell, named: Column) -> list[Column]:
+    """What an offer of its kind and scope cannot do without."""
+    no_depth = kind.value.isin("percent_off", "amount_off") & depth.value.isNull() & depth.problem.isNull()
+    no_scope = scope.value.isin("category", "brand") & (F.size(named) == 0)
+    return [F.when(no_depth, F.lit("missing:depth")), F.when(no_scope, F.lit("missing:scope_values"))]

@@ -1,0 +1,86 @@
+"""Order lines and returns: typed, each line once, money checked."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from offerlake.clean.parse import Cell, Parser, Reading
+from offerlake.clean.quarantine import Cleaned, apart, first_wins, mark_known, refuse, refuse_unknown, settle, typed
+from offerlake.config import CleanSettings
+from offerlake.schemas import MONEY, table
+
+FEED, JOB = "orders", "clean_orders"
+
+
+def clean_orders(
+    raw: DataFrame, *, products: DataFrame, users: DataFrame, settings: CleanSettings, reading: Reading, quote: int
+) -> Cleaned:
+    """Cleans the order log.
+
+    A return is a line with a negative quantity and stays a row of its own. One before which its user never bought the
+    product is refused. Two shuffles: by line, and by user and product.
+
+    Args:
+        raw: `raw_orders`.
+        products: Silver `products`: which ids are known.
+        users: Silver `users`, likewise.
+        settings: Of cleaning.
+        reading: How the feed's values are written.
+        quote: Characters of a refused value that its reason quotes.
+    """
+    kept, refused = _parsed(raw, settings, Parser(reading, quote))
+    kept = first_wins(kept, ["order_id", "line_id"])
+    kept = mark_known(kept, "product_id", products).withColumnRenamed("_known", "known_product")
+    if settings.unknown_products == "quarantine":
+        shown = F.concat(F.lit("unknown:product_id='"), F.col("product_id"), F.lit("'"))
+        kept = refuse(kept, ~F.col("known_product"), shown)
+    if settings.unknown_users == "quarantine":
+        kept = refuse_unknown(kept, "user_id", users)
+    same = Window.partitionBy("_user", "product_id")
+    bought = F.min(F.when(F.col("quantity") > 0, F.col("order_time"))).over(same)
+    orphan = (F.col("quantity") < 0) & ~F.coalesce(F.col("_bought") <= F.col("order_time"), F.lit(False))
+    shown = F.concat(F.lit("return_without_purchase:product_id='"), F.col("product_id"), F.lit("'"))
+    kept = kept.withColumn("_user", apart(F.col("user_id"))).withColumn("_bought", bought)
+    kept = refuse(kept, orphan, shown).withColumn("order_date", F.to_date("order_time"))
+    return settle(table("order_lines"), FEED, JOB, kept, refused)
+
+
+def _parsed(raw: DataFrame, settings: CleanSettings, parse: Parser) -> tuple[DataFrame, DataFrame]:
+    top = settings.max_money
+    happened = parse.instant("order_time", required=True)
+    quantity = parse.integer("quantity", low=-settings.max_quantity, high=settings.max_quantity, required=True)
+    cells = (
+        parse.text("order_id", required=True),
+        parse.text("line_id", required=True),
+        parse.text("user_id", required=True),
+        parse.text("product_id", required=True),
+        happened,
+        parse.arrival(happened, skew_minutes=settings.clock_skew_minutes),
+        quantity.refuse("range", quantity.value == 0, F.col("quantity")),
+        *_amounts(
+            quantity.value,
+            parse.money("unit_price", top=top),
+            parse.money("discount", top=top, default=0.0),
+            parse.money("net_amount", top=top, low=-top),
+        ),
+        parse.text("offer_id"),
+    )
+    return typed(raw, FEED, cells)
+
+
+def _amounts(quantity: Column, price: Cell, discount: Cell, net: Cell) -> tuple[Cell, Cell, Cell]:
+    """Works out the price or the net amount from the other one, where one is missing.
+
+    net_amount = sign of quantity × (|quantity| × unit_price − discount): a return gives back what was paid.
+    """
+    units = F.abs(quantity).cast("decimal(10,0)")
+    gross = F.try_multiply(units, price.value)
+    from_price = F.try_subtract(gross, discount.value).try_cast(MONEY)
+    from_net = F.try_divide(F.try_add(F.abs(net.value), discount.value), units).try_cast(MONEY)
+    full_net = F.coalesce(net.value, F.when(quantity < 0, F.negative(from_price)).otherwise(from_price))
+    full_price = F.coalesce(price.value, from_net)
+    missing = price.problem.isNull() & net.problem.isNull() & price.value.isNull() & net.value.isNull()
+    priced = Cell("unit_price", full_price, F.coalesce(price.problem, F.when(missing, F.lit("missing:unit_price"))))
+    turned = ((quantity > 0) & (full_net < 0)) | ((quantity < 0) & (full_net > 0))
+    return priced, discount, Cell("net_amount", full_net, net.problem).refuse("range", turned, full_net)

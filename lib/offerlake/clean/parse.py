@@ -1,0 +1,177 @@
+"""Raw strings to typed columns, each with what is wrong with it: a reason, or null.
+
+A reason is a short code, the column and its value, cut: `unparsable:price='12,9x'`. Codes: missing, unparsable, range,
+unknown (a word that is none of ours), clock_skew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+from offerlake.schemas import MONEY
+
+_EPOCH_END = 253_402_300_800  # seconds: 10000-01-01, beyond what a timestamp can say
+
+
+class Reading(Protocol):
+    """The part of a feed's mapping that says how its values are written."""
+
+    @property
+    def time_format(self) -> str:
+        """iso, epoch_s, epoch_ms, or a pattern."""
+        ...
+
+    @property
+    def time_zone(self) -> str:
+        """Of times that name none."""
+        ...
+
+    @property
+    def arrival_lag_minutes(self) -> int | None:
+        """How long after the event it was known, without a column `arrived_at`."""
+        ...
+
+    @property
+    def values(self) -> Mapping[str, Mapping[str, str]]:
+        """Our column to the source's words to ours."""
+        ...
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One typed column and what is wrong with it: a string, or null."""
+
+    name: str
+    value: Column
+    problem: Column
+
+    def refuse(self, code: str, wrong: Column, shown: Column) -> Cell:
+        """Adds a check: the reason `code` where `wrong` is true, unless there is a reason already."""
+        reason = F.concat(F.lit(f"{code}:{self.name}='"), shown.cast("string"), F.lit("'"))
+        return Cell(self.name, self.value, F.coalesce(self.problem, F.when(wrong, reason)))
+
+
+@dataclass(frozen=True)
+class Parser:
+    """Parses the columns of one feed.
+
+    Attributes:
+        reading: How its values are written.
+        quote: Characters of a refused value that a reason quotes.
+    """
+
+    reading: Reading
+    quote: int
+
+    def text(self, name: str, *, required: bool = False, default: str | None = None) -> Cell:
+        """A string without blanks at its ends; an empty one is null, and null is `default`."""
+        value = self._raw(name)
+        cell = Cell(name, value if default is None else F.coalesce(value, F.lit(default)), _fine())
+        return self._required(cell) if required else cell
+
+    def choice(self, name: str, words: Sequence[str]) -> Cell:
+        """One of our words, required; the source's words are translated by the mapping's `values`."""
+        cell = self._required(Cell(name, self._raw(name), _fine()))
+        return cell.refuse("unknown", ~cell.value.isin(*words), self._shown(name))
+
+    def money(self, name: str, *, top: float, low: float = 0.0, default: float | None = None) -> Cell:
+        """An amount from `low` to `top`."""
+        value = self._raw(name).try_cast(MONEY)
+        cell = self._range(self._parsed(name, value), low, top)
+        if default is None:
+            return cell
+        filled = F.when(self._raw(name).isNull(), F.lit(default).cast(MONEY)).otherwise(value)
+        return Cell(name, filled, cell.problem)
+
+    def integer(self, name: str, *, low: float, high: float, required: bool = False) -> Cell:
+        """A whole number from `low` to `high`; 3.0 is one too."""
+        wide = self._raw(name).try_cast("decimal(20,6)")
+        value = F.when(wide == F.floor(wide), wide.try_cast("int"))
+        cell = self._range(self._parsed(name, value), low, high)
+        return self._required(cell) if required else cell
+
+    def double(self, name: str, *, low: float, high: float) -> Cell:
+        """A number from `low` to `high`; not a number is none."""
+        value = self._raw(name).try_cast("double")
+        return self._range(self._parsed(name, F.when(~F.isnan(value), value)), low, high)
+
+    def boolean(self, name: str, *, default: bool) -> Cell:
+        """True or false (also yes, no, 1, 0); null is `default`."""
+        value = self._raw(name).try_cast("boolean")
+        cell = self._parsed(name, value)
+        return Cell(name, F.coalesce(value, F.lit(default)), cell.problem)
+
+    def words(self, name: str) -> Cell:
+        """A list: a JSON array, or words with | between them; null where there is none."""
+        raw = self._raw(name)
+        listed = F.when(raw.startswith("["), F.from_json(raw, "array<string>")).otherwise(F.split(raw, r"\s*\|\s*"))
+        return self._parsed(name, listed)
+
+    def instant(self, name: str, *, required: bool = False) -> Cell:
+        """A time, in UTC."""
+        cell = self._parsed(name, self._time(self._raw(name)))
+        return self._required(cell) if required else cell
+
+    def arrival(self, happened: Cell, *, skew_minutes: int) -> Cell:
+        """`arrived_at` of an event: its own column, else the event's time and the mapping's lag.
+
+        An event that is more than `skew_minutes` later than its arrival is refused: one of the two clocks is wrong.
+        """
+        own = self.instant("arrived_at")
+        value = own.value
+        if self.reading.arrival_lag_minutes is not None:
+            value = F.coalesce(value, happened.value + F.make_dt_interval(mins=F.lit(self.reading.arrival_lag_minutes)))
+        late = happened.value > value + F.make_dt_interval(mins=F.lit(skew_minutes))
+        cell = self._required(Cell("arrived_at", value, own.problem))
+        return cell.refuse("clock_skew", late, self._shown(happened.name))
+
+    def known_since(self) -> Cell:
+        """`arrived_at` of a version of a product, user or offer: its own column, else the time of its load."""
+        own = self.instant("arrived_at")
+        return Cell("arrived_at", F.coalesce(own.value, F.col("loaded_at")), own.problem)
+
+    def _raw(self, name: str) -> Column:
+        text = F.nullif(F.trim(F.col(name)), F.lit(""))
+        ours = self.reading.values.get(name)
+        if not ours:
+            return text
+        return F.coalesce(F.create_map(*[F.lit(word) for pair in sorted(ours.items()) for word in pair])[text], text)
+
+    def _shown(self, name: str) -> Column:
+        return F.left(F.coalesce(F.col(name), F.lit("null")), F.lit(self.quote))
+
+    def _required(self, cell: Cell) -> Cell:
+        reason = F.when(cell.value.isNull(), F.lit(f"missing:{cell.name}"))
+        return Cell(cell.name, cell.value, F.coalesce(cell.problem, reason))
+
+    def _parsed(self, name: str, value: Column) -> Cell:
+        wrong = self._raw(name).isNotNull() & value.isNull()
+        return Cell(name, value, _fine()).refuse("unparsable", wrong, self._shown(name))
+
+    def _range(self, cell: Cell, low: float, high: float) -> Cell:
+        return cell.refuse("range", (cell.value < low) | (cell.value > high), self._shown(cell.name))
+
+    def _time(self, text: Column) -> Column:
+        form, zone = self.reading.time_format, self.reading.time_zone
+        if form in ("epoch_s", "epoch_ms"):
+            number = text.try_cast("decimal(24,6)") / (1 if form == "epoch_s" else 1000)
+            inside = (number >= 0) & (number < _EPOCH_END)
+            return F.when(inside, F.timestamp_micros((number * 1_000_000).cast("bigint")))
+        if form != "iso":
+            time = F.try_to_timestamp(text, F.lit(form))
+            named = any(letter in form for letter in "zXxOV")
+            return time if named or zone == "UTC" else F.to_utc_timestamp(time, zone)
+        # A cast takes `12:00` for today's: only what begins with a date is a time.
+        time = F.when(F.substr(text, F.lit(5), F.lit(1)) == "-", text.try_cast("timestamp"))
+        if zone == "UTC":
+            return time
+        return F.when(text.rlike(r"(Z|UTC|GMT|[+-]\d\d:?\d\d)$"), time).otherwise(F.to_utc_timestamp(time, zone))
+
+
+def _fine() -> Column:
+    return F.lit(None).cast("string")

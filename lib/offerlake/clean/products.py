@@ -1,0 +1,38 @@
+"""The catalogue: versions of products."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+
+from offerlake.clean.parse import Parser, Reading
+from offerlake.clean.quarantine import Cleaned, settle, typed, versions
+from offerlake.config import CleanSettings
+from offerlake.schemas import table
+
+FEED, JOB = "products", "clean_products"
+NO_CATEGORY = "unknown"
+"""Category of a product that comes without one."""
+
+
+def clean_products(raw: DataFrame, *, settings: CleanSettings, reading: Reading, quote: int) -> Cleaned:
+    """Cleans the products: every version that says something new, since when it was known.
+
+    Args:
+        raw: `raw_products`.
+        settings: Of cleaning.
+        reading: How the feed's values are written.
+        quote: Characters of a refused value that its reason quotes.
+    """
+    parse = Parser(reading, quote)
+    cells = (
+        parse.text("product_id", required=True),
+        parse.known_since(),
+        parse.text("name"),
+        parse.text("category", default=NO_CATEGORY),
+        parse.text("brand"),
+        parse.money("price", top=settings.max_money),
+        parse.money("unit_cost", top=settings.max_money),
+        parse.text("description"),
+    )
+    kept, refused = typed(raw, FEED, cells)
+    return settle(table("products"), FEED, JOB, versions(kept, "product_id"), refused)

@@ -1,0 +1,228 @@
+"""What becomes of each raw record: it is good, a duplicate, or refused with its reasons. Nothing else, and all counted.
+
+`decided` is one frame with a row a raw record: the silver table's columns, `_status` (good, duplicate or refused),
+`_reasons`, `_record` (the raw row as JSON where parsing refused it), `source`, `source_position`, `loaded_at`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from pyspark import StorageLevel
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from offerlake.clean.parse import Cell
+from offerlake.schemas import Table, table
+from offerlake.schemas.bronze import FEEDS
+
+GOOD, DUPLICATE, REFUSED = "good", "duplicate", "refused"
+_ORIGIN = ("source", "source_position", "loaded_at")
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """The outcome of cleaning one feed.
+
+    Attributes:
+        feed: The feed.
+        job: The job that cleans it.
+        contract: Its silver table.
+        decided: Every raw record, see above.
+    """
+
+    feed: str
+    job: str
+    contract: Table
+    decided: DataFrame
+
+    @property
+    def good(self) -> DataFrame:
+        """Rows of the silver table."""
+        return self.contract.select(self.decided.where(F.col("_status") == GOOD))
+
+    @property
+    def quarantined(self) -> DataFrame:
+        """Rows of `quarantine`."""
+        key = F.concat_ws("\x1f", F.lit(self.feed), F.lit(self.job), "source", "source_position")
+        record = F.coalesce("_record", F.to_json(F.struct(*self.contract.names)))
+        refused = self.decided.where(F.col("_status") == REFUSED).select(
+            F.lower(F.hex(F.xxhash64(key))).alias("record_id"),
+            F.lit(self.feed).alias("feed"),
+            F.lit(self.job).alias("job"),
+            F.col("_reasons").alias("reasons"),
+            record.alias("record"),
+            "source",
+            "loaded_at",
+            F.to_date("loaded_at").alias("loaded_date"),
+        )
+        return table("quarantine").select(refused)
+
+    @contextmanager
+    def held(self) -> Iterator[dict[str, int]]:
+        """Keeps what was decided, so that it is decided once, and gives the counts.
+
+        Counts: rows_in, rows_out, duplicates, quarantined, and `quarantined.<code>` by the code of the first reason.
+        """
+        held = self.decided.persist(StorageLevel.MEMORY_AND_DISK)
+        try:
+            yield _counts(held)
+        finally:
+            held.unpersist()
+
+
+def _counts(decided: DataFrame) -> dict[str, int]:
+    code = F.split_part(F.try_element_at("_reasons", F.lit(1)), F.lit(":"), F.lit(1))
+    found = decided.groupBy("_status", code.alias("code")).count().collect()
+    by_status = {
+        status: sum(row["count"] for row in found if row["_status"] == status) for status in (GOOD, DUPLICATE, REFUSED)
+    }
+    return {
+        "rows_in": sum(row["count"] for row in found),
+        "rows_out": by_status[GOOD],
+        "duplicates": by_status[DUPLICATE],
+        "quarantined": by_status[REFUSED],
+        **{f"quarantined.{row['code']}": row["count"] for row in sorted(found) if row["_status"] == REFUSED},
+    }
+
+
+def typed(
+    raw: DataFrame, feed: str, cells: Sequence[Cell], checks: Sequence[Column] = ()
+) -> tuple[DataFrame, DataFrame]:
+    """Types a feed's columns, and parts the records that can be used from those that cannot.
+
+    Args:
+        raw: The bronze table.
+        feed: The feed.
+        cells: The columns.
+        checks: Reasons over several raw columns: a string, or null.
+
+    Returns:
+        Both with the cells' columns and the origin; the second with `_status`, `_reasons` and `_record` too.
+    """
+    problems = [*(cell.problem for cell in cells), *checks]
+    bad = F.coalesce(*problems).isNotNull()
+    values = [cell.value.alias(cell.name) for cell in cells]
+    record = F.to_json(F.struct(*FEEDS[feed], "extra"))
+    refused = raw.where(bad).select(
+        *values,
+        *_ORIGIN,
+        F.lit(REFUSED).alias("_status"),
+        F.array_compact(F.array(*problems)).alias("_reasons"),
+        record.alias("_record"),
+    )
+    return raw.where(~bad).select(*values, *_ORIGIN), refused
+
+
+def first_wins(frame: DataFrame, key: Sequence[str], *, arrived: bool = True) -> DataFrame:
+    """Decides between records of one key: the first to arrive is good; the same again is a duplicate, other is refused.
+
+    The same means: in all columns but the arrival's. One shuffle, by the key.
+    """
+    content = _content(frame, but=key)
+    order = [
+        *(["arrived_at"] if arrived else []),
+        "loaded_at",
+        "source",
+        F.length("source_position"),
+        "source_position",
+    ]
+    by_key = Window.partitionBy(*key).orderBy(*order)
+    is_same = content == F.first(content).over(by_key)
+    return _decided(frame, F.row_number().over(by_key) == 1, is_same, ",".join(key))
+
+
+def versions(frame: DataFrame, key: str) -> DataFrame:
+    """Decides between the versions of one product, user or offer, in the order of their arrival.
+
+    What says the same as the version before it is a duplicate; what says something else at the very time of the version
+    before it is refused. One shuffle, by the key.
+    """
+    content = _content(frame, but=(key,))
+    by_key = Window.partitionBy(key).orderBy(*_arrived(), *_landed())
+    is_same = F.coalesce(content == F.lag(content).over(by_key), F.lit(False))
+    is_new = F.coalesce(F.lag("arrived_at").over(by_key) < F.col("arrived_at"), F.lit(True)) & ~is_same
+    return _decided(frame, is_new, is_same, f"{key},arrived_at")
+
+
+def _decided(frame: DataFrame, is_good: Column, is_same: Column, key: str) -> DataFrame:
+    changed = F.array(F.lit(f"changed:{key}"))
+    return frame.withColumns({"_good": is_good, "_same": is_same}).select(
+        *frame.columns,
+        F.when(F.col("_good"), GOOD).when(F.col("_same"), DUPLICATE).otherwise(REFUSED).alias("_status"),
+        F.when(F.col("_good") | F.col("_same"), nothing()).otherwise(changed).alias("_reasons"),
+    )
+
+
+def refuse(frame: DataFrame, wrong: Column, reason: Column) -> DataFrame:
+    """Refuses good rows where `wrong` is true."""
+    hit = (F.col("_status") == GOOD) & F.coalesce(wrong, F.lit(False))
+    return frame.withColumns(
+        {
+            "_reasons": F.when(hit, F.array(reason)).otherwise(F.col("_reasons")),
+            "_status": F.when(hit, REFUSED).otherwise(F.col("_status")),
+        }
+    )
+
+
+def refuse_unknown(frame: DataFrame, name: str, known: DataFrame) -> DataFrame:
+    """Refuses good rows whose id is not null and not in `known`, a frame that has a column of that name.
+
+    The ids are broadcast: some millions at most.
+    """
+    marked = mark_known(frame, name, known)
+    shown = F.concat(F.lit(f"unknown:{name}='"), F.col(name), F.lit("'"))
+    return refuse(marked, ~F.col("_known"), shown).drop("_known")
+
+
+def mark_known(frame: DataFrame, name: str, known: DataFrame) -> DataFrame:
+    """Adds `_known`: the id is null or in `known`."""
+    ids = F.broadcast(known.select(F.col(name)).distinct().withColumn("_known", F.lit(True)))
+    joined = frame.join(ids, on=name, how="left")
+    return joined.withColumn("_known", F.col(name).isNull() | F.coalesce("_known", F.lit(False)))
+
+
+def apart(key: Column) -> Column:
+    """A window's key in which a row that is not good stands alone."""
+    alone = F.concat_ws("\x1f", F.lit("alone"), "source", "source_position")
+    return F.when(F.col("_status") == GOOD, key).otherwise(alone)
+
+
+def settle(contract: Table, feed: str, job: str, kept: DataFrame, refused: DataFrame) -> Cleaned:
+    """Puts both parts together, with the silver table's columns."""
+    more = ["_status", "_reasons", "_record", *_ORIGIN]
+    types = {field.name: field.dataType for field in contract.struct}
+    parts = []
+    for part in (kept.withColumn("_record", F.lit(None).cast("string")), refused):
+        columns = [
+            (F.col(name) if name in part.columns else F.lit(None)).cast(types[name]).alias(name) for name in types
+        ]
+        parts.append(part.select(*columns, *more))
+    return Cleaned(feed, job, contract, parts[0].unionByName(parts[1]))
+
+
+def nothing() -> Column:
+    """No reason."""
+    return F.array().cast("array<string>")
+
+
+def _arrived() -> tuple[Column, ...]:
+    return (F.col("arrived_at"),)
+
+
+def _landed() -> tuple[Column, ...]:
+    """The order in which records landed; positions are numbers as text."""
+    return (F.col("loaded_at"), F.col("source"), F.length("source_position"), F.col("source_position"))
+
+
+def _content(frame: DataFrame, *, but: Sequence[str]) -> Column:
+    """A hash of what a record says, its key, its arrival and its origin aside; a null is told from nothing."""
+    parts: list[Column] = [F.lit(0)]
+    for field in frame.schema:
+        if field.name not in (*_ORIGIN, *but, "arrived_at"):
+            # A map has no order of its own.
+            is_map = field.dataType.typeName() == "map"
+            parts += [F.array_sort(F.map_entries(field.name)) if is_map else F.col(field.name), F.isnull(field.name)]
+    return F.xxhash64(*parts)

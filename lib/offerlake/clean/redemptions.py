@@ -1,0 +1,46 @@
+"""Which offers were used."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from offerlake.clean.parse import Parser, Reading
+from offerlake.clean.quarantine import Cleaned, first_wins, refuse_unknown, settle, typed
+from offerlake.config import CleanSettings
+from offerlake.schemas import table
+
+FEED, JOB = "redemptions", "clean_redemptions"
+
+
+def clean_redemptions(
+    raw: DataFrame, *, offers: DataFrame, users: DataFrame, settings: CleanSettings, reading: Reading, quote: int
+) -> Cleaned:
+    """Cleans the redemptions. One of an offer that nobody knows is refused.
+
+    Args:
+        raw: `raw_redemptions`.
+        offers: Silver `offers`: which ids are known.
+        users: Silver `users`, likewise.
+        settings: Of cleaning.
+        reading: How the feed's values are written.
+        quote: Characters of a refused value that its reason quotes.
+    """
+    parse = Parser(reading, quote)
+    used = parse.instant("redeemed_at", required=True)
+    cells = (
+        parse.text("redemption_id", required=True),
+        parse.text("user_id", required=True),
+        parse.text("offer_id", required=True),
+        parse.text("coupon_id"),
+        used,
+        parse.arrival(used, skew_minutes=settings.clock_skew_minutes),
+        parse.text("order_id"),
+        parse.money("value", top=settings.max_money),
+    )
+    kept, refused = typed(raw, FEED, cells)
+    kept = refuse_unknown(first_wins(kept, ["redemption_id"]), "offer_id", offers)
+    if settings.unknown_users == "quarantine":
+        kept = refuse_unknown(kept, "user_id", users)
+    kept = kept.withColumn("redeemed_date", F.to_date("redeemed_at"))
+    return settle(table("redemptions"), FEED, JOB, kept, refused)

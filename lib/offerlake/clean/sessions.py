@@ -1,0 +1,52 @@
+"""Sessions of visitors, and whose they are."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+
+def with_sessions(events: DataFrame, *, visitor: Column, gap_minutes: int) -> DataFrame:
+    """Cuts each visitor's events where nothing happened for more than `gap_minutes`.
+
+    A session in which someone logs in belongs to that user: its events without a user get the first one's in it.
+    One shuffle, by the visitor.
+
+    Args:
+        events: event_id, user_id, event_time and whatever more.
+        visitor: The browser, or the user where the log names no browser.
+        gap_minutes: The pause that ends a session.
+
+    Returns:
+        The events with the user filled in, `session_id` (hash of the visitor and the session's first event), and of
+        the session: `_events`, `_seconds` from first to last, `_pause_spread` (the standard deviation of its pauses
+        over their mean; null: fewer than two pauses, or all of them 0).
+    """
+    by_time = Window.partitionBy("_visitor").orderBy("event_time", "event_id")
+    so_far = by_time.rowsBetween(Window.unboundedPreceding, Window.currentRow)
+    session = Window.partitionBy("_visitor", "session_id")
+    pause = F.unix_micros("event_time") - F.lag(F.unix_micros("event_time")).over(by_time)
+    opens = F.col("_pause").isNull() | (F.col("_pause") > gap_minutes * 60_000_000)
+    first = F.last(F.when(opens, F.struct("event_time", "event_id")), ignorenulls=True).over(so_far)
+    milliseconds = F.when(~opens, F.floor(F.col("_pause") / 1000).cast("double"))
+    moment = F.when(F.col("user_id").isNotNull(), F.struct("event_time", "event_id"))
+    span = F.unix_micros(F.max("event_time").over(session)) - F.unix_micros(F.min("event_time").over(session))
+    pauses, total = F.count("_ms").over(session), F.sum("_ms").over(session)
+    squares = F.sum(F.col("_ms") * F.col("_ms")).over(session)
+    variance = F.greatest(pauses * F.try_divide(squares, total * total) - 1, F.lit(0.0))
+    return (
+        events.withColumn("_visitor", visitor)
+        .withColumn("_pause", pause)
+        .withColumns({"_first": first, "_ms": milliseconds})
+        .withColumn("session_id", F.lower(F.hex(F.xxhash64("_visitor", "_first"))))
+        .withColumns(
+            {
+                "_events": F.count(F.lit(1)).over(session),
+                "_seconds": span / 1_000_000,
+                "_pause_spread": F.when(pauses >= 2, F.sqrt(variance)),
+                "_owner": F.min_by("user_id", moment).over(session),
+            }
+        )
+        .withColumn("user_id", F.coalesce("user_id", "_owner"))
+        .drop("_visitor", "_pause", "_first", "_ms", "_owner")
+    )

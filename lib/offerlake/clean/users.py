@@ -1,0 +1,38 @@
+"""The customers: versions of users."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from offerlake.clean.parse import Cell, Parser, Reading
+from offerlake.clean.quarantine import Cleaned, settle, typed, versions
+from offerlake.config import CleanSettings
+from offerlake.schemas import table
+
+FEED, JOB = "users", "clean_users"
+
+
+def clean_users(raw: DataFrame, *, settings: CleanSettings, reading: Reading, quote: int) -> Cleaned:
+    """Cleans the users: every version that says something new; columns that the mapping does not name are attributes.
+
+    Args:
+        raw: `raw_users`.
+        settings: Of cleaning; a consent that is missing is `unknown_consent`.
+        reading: How the feed's values are written.
+        quote: Characters of a refused value that its reason quotes.
+    """
+    parse = Parser(reading, quote)
+    cells = (
+        parse.text("user_id", required=True),
+        parse.known_since(),
+        parse.instant("signup_time"),
+        parse.text("gender"),
+        parse.text("age_band"),
+        parse.text("region"),
+        parse.boolean("consent_marketing", default=settings.unknown_consent),
+        parse.boolean("consent_profiling", default=settings.unknown_consent),
+        Cell("attributes", F.col("extra"), F.lit(None).cast("string")),
+    )
+    kept, refused = typed(raw, FEED, cells)
+    return settle(table("users"), FEED, JOB, versions(kept, "user_id"), refused)

@@ -1,0 +1,45 @@
+"""Bronze frames made of a few visible rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+
+from offerlake.clean.quarantine import Cleaned
+from offerlake.schemas import table
+from offerlake.schemas.bronze import FEEDS
+
+LOADED = datetime(2025, 9, 3, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a mapping says about how values are written."""
+
+    time_format: str = "iso"
+    time_zone: str = "UTC"
+    arrival_lag_minutes: int | None = None
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def raw(spark: SparkSession, feed: str, rows: Sequence[Mapping[str, Any]]) -> DataFrame:
+    """Makes `raw_<feed>` of dicts: columns left out are null; positions run from 1."""
+    made = [
+        (*(row.get(name) for name in FEEDS[feed]), row.get("extra", {}), "file", str(number), LOADED)
+        for number, row in enumerate(rows, start=1)
+    ]
+    return spark.createDataFrame(made, schema=table(f"raw_{feed}").struct)
+
+
+def outcomes(cleaned: Cleaned) -> list[str]:
+    """What became of each raw row, in order: good, duplicate, or the reasons' codes and columns."""
+    rows = cleaned.decided.select("source_position", "_status", "_reasons").collect()
+    assert len({row["source_position"] for row in rows}) == len(rows)
+    return [
+        row["_status"] if row["_status"] != "refused" else "+".join(reason.split("=")[0] for reason in row["_reasons"])
+        for row in sorted(rows, key=lambda row: int(row["source_position"]))
+    ]

@@ -1,0 +1,371 @@
+"""Each feed from bronze to silver: what is good, what is a duplicate, what is refused and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from clean.made import Said, outcomes, raw
+from offerlake.clean.clicks import clean_clicks
+from offerlake.clean.exposures import clean_exposures
+from offerlake.clean.offer_products import clean_offer_products
+from offerlake.clean.offers import clean_offers
+from offerlake.clean.orders import clean_orders
+from offerlake.clean.products import clean_products
+from offerlake.clean.redemptions import clean_redemptions
+from offerlake.clean.users import clean_users
+from offerlake.config import CleanSettings, Settings
+
+AT, LATER = "2025-01-06T12:00:00Z", "2025-01-06T12:05:00Z"
+NOON = datetime(2025, 1, 6, 12, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def clean(settings: Settings) -> CleanSettings:
+    return settings.clean
+
+
+@pytest.fixture(scope="module")
+def known(spark: SparkSession) -> dict[str, Any]:
+    return {
+        "products": spark.createDataFrame([("p1",), ("p2",)], "product_id string"),
+        "users": spark.createDataFrame([("u1",), ("u2",)], "user_id string"),
+        "offers": spark.createDataFrame([("o1",)], "offer_id string"),
+    }
+
+
+def cases(
+    base: Mapping[str, Any], table: Sequence[tuple[dict[str, Any], str]]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    return [{**base, **change} for change, _ in table], [wanted for _, wanted in table]
+
+
+CLICK = {
+    "event_id": "e1",
+    "user_id": "u1",
+    "event_time": AT,
+    "arrived_at": LATER,
+    "event_type": "view",
+    "product_id": "p1",
+}
+
+
+def test_clicks(spark: SparkSession, clean: CleanSettings, known: dict[str, Any]) -> None:
+    rows, wanted = cases(
+        CLICK,
+        [
+            ({}, "good"),
+            ({"arrived_at": "2025-01-06T13:00:00Z"}, "duplicate"),
+            ({"product_id": "p2", "arrived_at": "2025-01-06T14:00:00Z"}, "changed:event_id"),
+            ({"event_id": None}, "missing:event_id"),
+            ({"event_id": "e4", "user_id": None}, "missing:user_id and anonymous_id"),
+            ({"event_id": "e5", "event_time": "soon", "price": "x"}, "unparsable:event_time+unparsable:price"),
+            ({"event_id": "e6", "arrived_at": None}, "missing:arrived_at"),
+            ({"event_id": "e7", "event_time": "2025-01-06T12:15:01Z"}, "clock_skew:arrived_at"),
+            ({"event_id": "e8", "event_time": "2025-01-06T12:14:59Z"}, "good"),
+            ({"event_id": "e9", "event_type": "teleport"}, "unknown:event_type"),
+            ({"event_id": "e10", "event_type": "impression"}, "good"),
+            ({"event_id": "e11", "price": "-1"}, "range:price"),
+            ({"event_id": "e12", "quantity": "1.5"}, "unparsable:quantity"),
+            ({"event_id": "e13", "product_id": "p9"}, "good"),
+            ({"event_id": "e14", "user_id": "u9"}, "good"),
+            ({"event_id": "e15", "product_id": " ", "price": "2.50", "quantity": "2"}, "good"),
+        ],
+    )
+    said = Said(values={"event_type": {"impression": "offer_view"}})
+    cleaned = clean_clicks(
+        raw(spark, "clicks", rows),
+        products=known["products"],
+        users=known["users"],
+        settings=clean,
+        reading=said,
+        quote=50,
+    )
+    assert outcomes(cleaned) == wanted
+    good = {row["event_id"]: row for row in cleaned.good.collect()}
+    assert good["e1"]["arrived_at"].astimezone(UTC).minute == 5
+    assert [good[name]["known_product"] for name in ("e1", "e13", "e15")] == [True, False, True]
+    assert (good["e15"]["product_id"], good["e15"]["price"], good["e15"]["quantity"]) == (None, Decimal("2.5"), 2)
+    assert good["e10"]["event_type"] == "offer_view"
+    assert good["e1"]["event_date"] == date(2025, 1, 6)
+    refused = {row["reasons"][0]: row for row in cleaned.quarantined.collect()}
+    skewed = refused["clock_skew:arrived_at='2025-01-06T12:15:01Z'"]
+    assert json.loads(skewed["record"])["event_id"] == "e7"
+    assert json.loads(refused["changed:event_id"]["record"])["product_id"] == "p2"
+    assert (skewed["feed"], skewed["job"], skewed["source"]) == ("clicks", "clean_clicks", "file")
+    assert len({row["record_id"] for row in refused.values()}) == 9
+    with cleaned.held() as counts:
+        assert counts == {
+            "rows_in": 16,
+            "rows_out": 6,
+            "duplicates": 1,
+            "quarantined": 9,
+            "quarantined.changed": 1,
+            "quarantined.clock_skew": 1,
+            "quarantined.missing": 3,
+            "quarantined.range": 1,
+            "quarantined.unknown": 1,
+            "quarantined.unparsable": 2,
+        }
+
+
+def test_unknown_ids_are_refused_by_setting(spark: SparkSession, clean: CleanSettings, known: dict[str, Any]) -> None:
+    strict = clean.model_copy(update={"unknown_products": "quarantine", "unknown_users": "quarantine"})
+    rows, wanted = cases(
+        CLICK,
+        [
+            ({}, "good"),
+            ({"event_id": "e2", "product_id": "p9"}, "unknown:product_id"),
+            ({"event_id": "e3", "user_id": "u9"}, "unknown:user_id"),
+            ({"event_id": "e4", "user_id": None, "anonymous_id": "a", "product_id": None}, "good"),
+        ],
+    )
+    cleaned = clean_clicks(
+        raw(spark, "clicks", rows),
+        products=known["products"],
+        users=known["users"],
+        settings=strict,
+        reading=Said(),
+        quote=9,
+    )
+    assert outcomes(cleaned) == wanted
+
+
+ORDER = {
+    "order_id": "1",
+    "line_id": "1",
+    "user_id": "u1",
+    "product_id": "p1",
+    "order_time": AT,
+    "quantity": "2",
+    "unit_price": "5",
+    "discount": "1",
+}
+
+
+def test_orders(spark: SparkSession, clean: CleanSettings, known: dict[str, Any]) -> None:
+    back = {"order_id": "b", "quantity": "-1", "order_time": "2025-01-07T12:00:00Z"}
+    rows, wanted = cases(
+        ORDER,
+        [
+            ({}, "good"),
+            ({}, "duplicate"),
+            ({"quantity": "3"}, "changed:order_id,line_id"),
+            ({"line_id": "2", "unit_price": None, "discount": None, "net_amount": "9"}, "good"),
+            ({"line_id": "3", "unit_price": None}, "missing:unit_price"),
+            ({"line_id": "4", "quantity": "0"}, "range:quantity"),
+            ({"line_id": "5", "unit_price": "-5"}, "range:unit_price"),
+            ({"line_id": "6", "net_amount": "-5"}, "range:net_amount"),
+            ({"line_id": "7", "net_amount": "n/a"}, "unparsable:net_amount"),
+            ({"line_id": "8", "unit_price": "2000000"}, "range:unit_price"),
+            ({"line_id": "9", "discount": "11"}, "range:net_amount"),
+            (back, "good"),
+            ({**back, "line_id": "2", "user_id": "u2"}, "return_without_purchase:product_id"),
+            ({**back, "line_id": "3", "order_time": "2025-01-05T12:00:00Z"}, "return_without_purchase:product_id"),
+            ({"order_id": "2", "product_id": "p9", "user_id": "u9"}, "good"),
+            ({"order_id": None, "user_id": ""}, "missing:order_id+missing:user_id"),
+        ],
+    )
+    cleaned = clean_orders(
+        raw(spark, "orders", rows),
+        products=known["products"],
+        users=known["users"],
+        settings=clean,
+        reading=Said(arrival_lag_minutes=30),
+        quote=50,
+    )
+    assert outcomes(cleaned) == wanted
+    good = {(row["order_id"], row["line_id"]): row for row in cleaned.good.collect()}
+    amounts = {
+        key: (row["quantity"], row["unit_price"], row["discount"], row["net_amount"]) for key, row in good.items()
+    }
+    assert amounts == {
+        ("1", "1"): (2, Decimal(5), Decimal(1), Decimal(9)),
+        ("1", "2"): (2, Decimal("4.5"), Decimal(0), Decimal(9)),
+        ("b", "1"): (-1, Decimal(5), Decimal(1), Decimal(-4)),
+        ("2", "1"): (2, Decimal(5), Decimal(1), Decimal(9)),
+    }
+    assert good["1", "1"]["arrived_at"].astimezone(UTC) == datetime(2025, 1, 6, 12, 30, tzinfo=UTC)
+    assert [good[key, "1"]["known_product"] for key in ("1", "2")] == [True, False]
+
+
+def test_products(spark: SparkSession, clean: CleanSettings) -> None:
+    base = {
+        "product_id": "p1",
+        "arrived_at": AT,
+        "name": "Tea",
+        "category": "Food > Tea",
+        "price": "2",
+        "unit_cost": "1",
+    }
+    rows, wanted = cases(
+        base,
+        [
+            ({}, "good"),
+            ({}, "duplicate"),
+            ({"name": "Teas"}, "changed:product_id,arrived_at"),
+            ({"arrived_at": "2025-02-01T00:00:00Z", "price": "3"}, "good"),
+            ({"arrived_at": "2025-03-01T00:00:00Z", "price": "3.00"}, "duplicate"),
+            ({"arrived_at": "2025-04-01T00:00:00Z"}, "good"),
+            ({"product_id": "p2", "category": None, "arrived_at": None}, "good"),
+            ({"product_id": "p3", "price": "ask us"}, "unparsable:price"),
+            ({"product_id": "p4", "unit_cost": "-1"}, "range:unit_cost"),
+            ({"product_id": ""}, "missing:product_id"),
+        ],
+    )
+    cleaned = clean_products(raw(spark, "products", rows), settings=clean, reading=Said(), quote=50)
+    assert outcomes(cleaned) == wanted
+    good = sorted(
+        (row["product_id"], row["arrived_at"].astimezone(UTC).date(), row["price"]) for row in cleaned.good.collect()
+    )
+    assert good == [
+        ("p1", date(2025, 1, 6), Decimal(2)),
+        ("p1", date(2025, 2, 1), Decimal(3)),
+        ("p1", date(2025, 4, 1), Decimal(2)),
+        ("p2", date(2025, 9, 3), Decimal(2)),
+    ]
+    assert cleaned.good.where("product_id = 'p2'").first()["category"] == "unknown"
+
+
+def test_users(spark: SparkSession, clean: CleanSettings) -> None:
+    base = {"user_id": "u1", "arrived_at": AT, "gender": "f", "extra": {"city": "Bonn"}}
+    rows, wanted = cases(
+        base,
+        [
+            ({"consent_marketing": "no"}, "good"),
+            ({"consent_marketing": "false", "arrived_at": LATER}, "duplicate"),
+            ({"consent_marketing": "yes", "arrived_at": "2025-02-01T00:00:00Z"}, "good"),
+            ({"user_id": "u2", "signup_time": "long ago"}, "unparsable:signup_time"),
+            ({"user_id": "u3", "consent_profiling": "perhaps"}, "unparsable:consent_profiling"),
+            ({"user_id": None}, "missing:user_id"),
+        ],
+    )
+    cleaned = clean_users(raw(spark, "users", rows), settings=clean, reading=Said(), quote=50)
+    assert outcomes(cleaned) == wanted
+    good = sorted(
+        (row["consent_marketing"], row["consent_profiling"], row["attributes"]["city"])
+        for row in cleaned.good.collect()
+    )
+    assert good == [(False, True, "Bonn"), (True, True, "Bonn")]
+
+
+def test_offers(spark: SparkSession, clean: CleanSettings) -> None:
+    base = {
+        "arrived_at": AT,
+        "kind": "percent_off",
+        "depth": "0.2",
+        "scope": "all",
+        "valid_from": AT,
+        "valid_to": LATER,
+    }
+    rows, wanted = cases(
+        {"offer_id": "o1", **base},
+        [
+            ({"channels": '["email","app"]'}, "good"),
+            ({"offer_id": "o2", "depth": "20"}, "range:depth"),
+            ({"offer_id": "o3", "depth": None}, "missing:depth"),
+            ({"offer_id": "o4", "kind": "amount_off", "depth": "20", "min_spend": "50"}, "good"),
+            ({"offer_id": "o5", "kind": "bribe"}, "unknown:kind"),
+            ({"offer_id": "o6", "valid_to": AT}, "range:valid_to"),
+            ({"offer_id": "o7", "scope": "category"}, "missing:scope_values"),
+            ({"offer_id": "o8", "scope": "brand", "scope_values": "Own|Other"}, "good"),
+            ({"offer_id": "o9", "scope": "galaxy"}, "unknown:scope"),
+            (
+                {"offer_id": "o10", "cost_per_redemption": "-1", "max_redemptions": "x"},
+                "range:cost_per_redemption+unparsable:max_redemptions",
+            ),
+            ({"offer_id": "o11", "kind": "gift", "depth": None, "valid_to": None}, "missing:valid_to"),
+        ],
+    )
+    cleaned = clean_offers(raw(spark, "offers", rows), settings=clean, reading=Said(), quote=50)
+    assert outcomes(cleaned) == wanted
+    good = sorted(
+        (row["offer_id"], row["depth"], row["scope_values"], row["channels"]) for row in cleaned.good.collect()
+    )
+    assert good == [("o1", 0.2, [], ["email", "app"]), ("o4", 20.0, [], None), ("o8", 0.2, ["Own", "Other"], None)]
+
+
+def test_offer_products(spark: SparkSession, clean: CleanSettings, known: dict[str, Any]) -> None:
+    rows, wanted = cases(
+        {"offer_id": "o1", "product_id": "p1"},
+        [
+            ({}, "good"),
+            ({}, "duplicate"),
+            ({"coupon_id": "c"}, "good"),
+            ({"product_id": "p9"}, "good"),
+            ({"offer_id": ""}, "missing:offer_id"),
+        ],
+    )
+    made = raw(spark, "offer_products", rows)
+    cleaned = clean_offer_products(made, products=known["products"], settings=clean, reading=Said(), quote=50)
+    assert outcomes(cleaned) == wanted
+    assert sorted(tuple(row) for row in cleaned.good.collect()) == [
+        ("o1", "p1", ""),
+        ("o1", "p1", "c"),
+        ("o1", "p9", ""),
+    ]
+    strict = clean.model_copy(update={"unknown_products": "quarantine"})
+    cleaned = clean_offer_products(made, products=known["products"], settings=strict, reading=Said(), quote=50)
+    assert outcomes(cleaned)[3] == "unknown:product_id"
+
+
+def test_exposures(spark: SparkSession, clean: CleanSettings, known: dict[str, Any]) -> None:
+    base = {"exposure_id": "x1", "user_id": "u1", "offer_id": "o1", "shown_at": AT, "arrived_at": AT, "policy": "rule"}
+    rows, wanted = cases(
+        base,
+        [
+            ({"propensity": "0.25", "position": "1"}, "good"),
+            ({"propensity": "0.250", "position": "1"}, "duplicate"),
+            ({"exposure_id": "x2", "offer_id": None}, "good"),
+            ({"exposure_id": "x3", "propensity": "0"}, "range:propensity"),
+            ({"exposure_id": "x4", "propensity": "1.01"}, "range:propensity"),
+            ({"exposure_id": "x5", "propensity": "NaN"}, "unparsable:propensity"),
+            ({"exposure_id": "x6", "offer_id": "o9"}, "unknown:offer_id"),
+            ({"exposure_id": "x7", "position": "0"}, "range:position"),
+            ({"exposure_id": "x8", "policy": None, "user_id": None}, "missing:user_id+missing:policy"),
+            ({"exposure_id": "x9", "user_id": "u9"}, "good"),
+        ],
+    )
+    made = raw(spark, "exposures", rows)
+    cleaned = clean_exposures(
+        made, offers=known["offers"], users=known["users"], settings=clean, reading=Said(), quote=50
+    )
+    assert outcomes(cleaned) == wanted
+    good = sorted(
+        (row["exposure_id"], row["offer_id"], row["propensity"], row["shown_date"]) for row in cleaned.good.collect()
+    )
+    day = date(2025, 1, 6)
+    assert good == [("x1", "o1", 0.25, day), ("x2", None, None, day), ("x9", "o1", None, day)]
+
+
+def test_redemptions(spark: SparkSession, clean: CleanSettings, known: dict[str, Any]) -> None:
+    base = {"redemption_id": "r1", "user_id": "u1", "offer_id": "o1", "redeemed_at": AT, "arrived_at": AT}
+    rows, wanted = cases(
+        base,
+        [
+            ({"value": "2.5", "coupon_id": "c"}, "good"),
+            ({"value": "2.6", "coupon_id": "c"}, "changed:redemption_id"),
+            ({"redemption_id": "r2", "value": "free"}, "unparsable:value"),
+            ({"redemption_id": "r3", "value": "-1"}, "range:value"),
+            ({"redemption_id": "r4", "offer_id": "o9"}, "unknown:offer_id"),
+            ({"redemption_id": "r5", "redeemed_at": "2025-01-07"}, "clock_skew:arrived_at"),
+        ],
+    )
+    strict = clean.model_copy(update={"unknown_users": "quarantine"})
+    cleaned = clean_redemptions(
+        raw(spark, "redemptions", rows),
+        offers=known["offers"],
+        users=known["users"],
+        settings=strict,
+        reading=Said(),
+        quote=50,
+    )
+    assert outcomes(cleaned) == wanted
+    (good,) = cleaned.good.collect()
+    assert (good["value"], good["coupon_id"], good["redeemed_at"].astimezone(UTC)) == (Decimal("2.5"), "c", NOON)

@@ -1,0 +1,99 @@
+"""Raw strings to typed values, one by one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from clean.made import Said
+from offerlake.clean.parse import Cell, Parser
+
+
+def parsed(spark: SparkSession, cell: Cell, values: list[str | None]) -> list[tuple[Any, str | None]]:
+    frame = spark.createDataFrame(list(enumerate(values)), schema="n int, x string")
+    rows = frame.select("n", cell.value.alias("value"), cell.problem.alias("problem")).collect()
+    return [(row["value"], row["problem"]) for row in sorted(rows)]
+
+
+def test_money_and_numbers(spark: SparkSession) -> None:
+    parse = Parser(Said(), 6)
+    text = ["2.5", " 7 ", "1e2", None, "  ", "12,9x", "NaN", "-1", "1001", "9" * 40]
+    assert parsed(spark, parse.money("x", top=1000), text) == [
+        (Decimal("2.5"), None),
+        (Decimal(7), None),
+        (Decimal(100), None),
+        (None, None),
+        (None, None),
+        (None, "unparsable:x='12,9x'"),
+        (None, "unparsable:x='NaN'"),
+        (Decimal(-1), "range:x='-1'"),
+        (Decimal(1001), "range:x='1001'"),
+        (None, "unparsable:x='999999'"),
+    ]
+    assert parsed(spark, parse.money("x", top=9, default=0.0), [None, "1", "?"])[0] == (Decimal(0), None)
+    assert parsed(spark, parse.integer("x", low=1, high=5), ["3", "3.0", "3.5", "6", "1e99", "x"]) == [
+        (3, None),
+        (3, None),
+        (None, "unparsable:x='3.5'"),
+        (6, "range:x='6'"),
+        (None, "unparsable:x='1e99'"),
+        (None, "unparsable:x='x'"),
+    ]
+    assert parsed(spark, parse.double("x", low=0, high=1), ["0.25", "NaN", "Infinity", "2"]) == [
+        (0.25, None),
+        (None, "unparsable:x='NaN'"),
+        (float("inf"), "range:x='Infini'"),
+        (2.0, "range:x='2'"),
+    ]
+
+
+def test_words(spark: SparkSession) -> None:
+    parse = Parser(Said(values={"x": {"pageview": "view"}}), 6)
+    assert parsed(spark, parse.choice("x", ["view"]), ["view", "pageview", "tap", ""]) == [
+        ("view", None),
+        ("view", None),
+        ("tap", "unknown:x='tap'"),
+        (None, "missing:x"),
+    ]
+    assert parsed(spark, parse.boolean("x", default=True), ["true", "0", "No", None, "maybe"]) == [
+        (True, None),
+        (False, None),
+        (False, None),
+        (True, None),
+        (True, "unparsable:x='maybe'"),
+    ]
+    assert parsed(spark, parse.words("x"), ['["a, b","c"]', "a, b | c", "a", None, "[broken"]) == [
+        (["a, b", "c"], None),
+        (["a, b", "c"], None),
+        (["a"], None),
+        (None, None),
+        (None, "unparsable:x='[broke'"),
+    ]
+
+
+NOON = datetime(2025, 1, 6, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("said", "good", "bad"),
+    [
+        (
+            Said(),
+            ["2025-01-06T12:00:00Z", "2025-01-06 12:00:00", "2025-01-06T13:00:00.000+01:00"],
+            ["12:00", "2025", "1736164800", "2025-01-32", "06.01.2025", "yesterday"],
+        ),
+        (Said(time_zone="Europe/Berlin"), ["2025-01-06T13:00:00", "2025-01-06T12:00:00Z"], ["now"]),
+        (Said(time_format="epoch_s"), ["1736164800", "1736164800.0"], ["-5", "1736164800000", "1e30", "2025-01-06"]),
+        (Said(time_format="epoch_ms"), ["1736164800000"], ["x"]),
+        (Said(time_format="dd.MM.yyyy HH:mm"), ["06.01.2025 12:00"], ["2025-01-06 12:00", "32.01.2025 12:00"]),
+        (Said(time_format="dd.MM.yyyy HH:mm", time_zone="Europe/Berlin"), ["06.01.2025 13:00"], ["06.01.2025"]),
+    ],
+)
+def test_times(spark: SparkSession, said: Said, good: list[str], bad: list[str]) -> None:
+    found = parsed(spark, Parser(said, 99).instant("x"), [*good, *bad])
+    assert [(value.astimezone(UTC), problem) for value, problem in found[: len(good)]] == [(NOON, None)] * len(good)
+    assert found[len(good) :] == [(None, f"unparsable:x='{text}'") for text in bad]
