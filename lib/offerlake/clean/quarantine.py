@@ -122,14 +122,7 @@ def first_wins(frame: DataFrame, key: Sequence[str], *, arrived: bool = True) ->
     The same means: in all columns but the arrival's. One shuffle, by the key.
     """
     content = _content(frame, but=key)
-    order = [
-        *(["arrived_at"] if arrived else []),
-        "loaded_at",
-        "source",
-        F.length("source_position"),
-        "source_position",
-    ]
-    by_key = Window.partitionBy(*key).orderBy(*order)
+    by_key = Window.partitionBy(*key).orderBy(*_order(arrived=arrived))
     is_same = content == F.first(content).over(by_key)
     return _decided(frame, F.row_number().over(by_key) == 1, is_same, ",".join(key))
 
@@ -141,7 +134,7 @@ def versions(frame: DataFrame, key: str) -> DataFrame:
     before it is refused. One shuffle, by the key.
     """
     content = _content(frame, but=(key,))
-    by_key = Window.partitionBy(key).orderBy(*_arrived(), *_landed())
+    by_key = Window.partitionBy(key).orderBy(*_order(arrived=True))
     is_same = F.coalesce(content == F.lag(content).over(by_key), F.lit(False))
     is_new = F.coalesce(F.lag("arrived_at").over(by_key) < F.col("arrived_at"), F.lit(True)) & ~is_same
     return _decided(frame, is_new, is_same, f"{key},arrived_at")
@@ -208,13 +201,10 @@ def nothing() -> Column:
     return F.array().cast("array<string>")
 
 
-def _arrived() -> tuple[Column, ...]:
-    return (F.col("arrived_at"),)
-
-
-def _landed() -> tuple[Column, ...]:
-    """The order in which records landed; positions are numbers as text."""
-    return (F.col("loaded_at"), F.col("source"), F.length("source_position"), F.col("source_position"))
+def _order(*, arrived: bool) -> list[Column]:
+    """By arrival, if there is one, then as records landed; positions are numbers as text."""
+    landed = [F.col("loaded_at"), F.col("source"), F.length("source_position"), F.col("source_position")]
+    return [F.col("arrived_at"), *landed] if arrived else landed
 
 
 def _content(frame: DataFrame, *, but: Sequence[str]) -> Column:
