@@ -1,0 +1,1 @@
+"""Tests of what is needed on a cluster."""
