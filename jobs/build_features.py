@@ -7,7 +7,6 @@ from pyspark.sql import functions as F
 from offerlake.features.affinity import user_profiles
 from offerlake.features.interactions import interactions
 from offerlake.features.products import product_features
-from offerlake.features.running import Days
 from offerlake.features.users import known_users, user_features
 from offerlake.job import Context, Job, main
 from offerlake.schemas.gold import USER_FEATURES
@@ -18,11 +17,10 @@ def run(ctx: Context) -> None:
     settings = ctx.settings
     clicks, order_lines = ctx.read("clicks"), ctx.read("order_lines")
     products, users = ctx.read("products"), ctx.read("users")
-    days = [ctx.as_of]
     wanted = known_users(ctx.as_of, users=users, clicks=clicks, order_lines=order_lines)
     features = user_features(
         wanted,
-        days=days,
+        days=[ctx.as_of],
         clicks=clicks,
         order_lines=order_lines,
         exposures=ctx.read("exposures"),
@@ -36,7 +34,6 @@ def run(ctx: Context) -> None:
     )
     profiles = user_profiles(
         wanted,
-        Days.of(days),
         clicks=clicks,
         order_lines=order_lines,
         products=products,

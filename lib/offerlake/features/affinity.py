@@ -2,70 +2,93 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from offerlake.features.catalogue import signs, top_category
+from offerlake.features.catalogue import POSITION_UNIT, signs, top_category, with_position
 from offerlake.features.clocks import versions
-from offerlake.features.running import Days, changes, running
-
-_YEAR = 364
+from offerlake.features.windowed import YEAR
 
 
-def _signs_by(
-    what: str, wanted: DataFrame, at: Days, *, clicks: DataFrame, order_lines: DataFrame, products: DataFrame
-) -> DataFrame:
-    """Signs of 364 days by user, day and category or brand: as_of, user_id, `what`, signs (> 0).
+def _signs_by(what: str, wanted: DataFrame, seen: DataFrame, products: DataFrame) -> DataFrame:
+    """Signs of 364 days by user, day and category or brand.
 
     A sign counts for what its product was as of the day: versions of the product that follow each other take it
     over from one another.
-    """
-    dated = versions(products.withColumn("category", top_category(F.col("category"))), "product_id", [what])
-    known = (
-        signs(clicks, order_lines)
-        .join(dated.where(F.col(what).isNotNull()), on="product_id", how="inner")
-        .select(
-            "user_id",
-            what,
-            "event_day",
-            F.greatest("since", "known_from").alias("since"),
-            F.col("known_to").alias("until"),
-            F.lit(1).alias("signs"),
-        )
-    )
-    steps = changes(known, {"signs": (_YEAR,)}, at, keys=("user_id", what))
-    grid = wanted.join(steps.select("user_id", what).distinct(), on="user_id", how="inner")
-    summed = running(grid, [steps], keys=("user_id", what))
-    return summed.select("as_of", "user_id", what, F.col(f"signs_{_YEAR}d").alias("signs")).where(F.col("signs") > 0)
 
-
-def category_signs(
-    wanted: DataFrame, at: Days, *, clicks: DataFrame, order_lines: DataFrame, products: DataFrame
-) -> DataFrame:
-    """Sums over a user's categories.
+    Args:
+        what: `category` or `brand`.
+        wanted: as_of, user_id.
+        seen: What `catalogue.signs` gives, with or without `position`.
+        products: Silver, whole.
 
     Returns:
-        as_of, user_id, signs_364d, categories_364d (bigint), top_category_share (double); users with a sign only.
+        as_of, user_id, `what`, signs (bigint, > 0), and the sums of `_PLACES` where `seen` has positions.
     """
-    counted = _signs_by("category", wanted, at, clicks=clicks, order_lines=order_lines, products=products)
-    return counted.groupBy("as_of", "user_id").agg(
+    placed = _PLACES if "position" in seen.columns else ()
+    dated = versions(products.withColumn("category", top_category(F.col("category"))), "product_id", [what])
+    daily = (
+        seen.join(dated.where(F.col(what).isNotNull()), on="product_id", how="inner")
+        .groupBy("user_id", what, "event_day", F.greatest("since", "known_from").alias("since"), "known_to")
+        .agg(F.count("product_id").alias("signs"), *(_places() if placed else []))
+    )
+    recent = F.col("event_day") >= F.date_sub("as_of", YEAR)
+    current = F.col("known_to").isNull() | (F.col("as_of") < F.col("known_to"))
+    return (
+        wanted.join(daily, on="user_id", how="inner")
+        .where((F.col("since") <= F.col("as_of")) & recent & current)
+        .groupBy("as_of", "user_id", what)
+        .agg(*[F.sum(name).alias(name) for name in ("signs", *placed)])
+    )
+
+
+_PLACES = ("view_position", "placed_views", "bought_position", "placed_lines")
+
+
+def _places() -> list[Column]:
+    """Sums and numbers of price positions of views and of bought lines, in the order of `_PLACES`."""
+    placed = F.col("position").isNotNull()
+    made = []
+    for which in (~F.col("bought"), F.col("bought")):
+        made += [F.sum(F.when(which, F.col("position"))), F.sum((placed & which).cast("bigint"))]
+    return [column.alias(name) for column, name in zip(made, _PLACES, strict=True)]
+
+
+def interests(
+    wanted: DataFrame, positions: DataFrame, *, clicks: DataFrame, order_lines: DataFrame, products: DataFrame
+) -> DataFrame:
+    """How many things a user looked at and bought, how widely spread, and how dear.
+
+    Returns:
+        as_of, user_id, signs_364d, categories_364d (bigint), top_category_share, viewed_price_position_364d,
+        bought_price_position_364d (double?); users with a sign only.
+    """
+    seen = with_position(signs(clicks, order_lines), positions)
+    of_user = _signs_by("category", wanted, seen, products).groupBy("as_of", "user_id")
+
+    def position(total: str, number: str) -> Column:
+        return F.try_divide(F.sum(total), F.sum(number)) / F.lit(POSITION_UNIT)
+
+    return of_user.agg(
         F.sum("signs").alias("signs_364d"),
         F.count("category").alias("categories_364d"),
         (F.max("signs") / F.sum("signs")).alias("top_category_share"),
+        position("view_position", "placed_views").alias("viewed_price_position_364d"),
+        position("bought_position", "placed_lines").alias("bought_price_position_364d"),
     )
 
 
 def user_profiles(
-    wanted: DataFrame, at: Days, *, clicks: DataFrame, order_lines: DataFrame, products: DataFrame, brand_limit: int
+    wanted: DataFrame, *, clicks: DataFrame, order_lines: DataFrame, products: DataFrame, brand_limit: int
 ) -> DataFrame:
     """The USER_PROFILE_COLUMNS: shares of categories and of the strongest brands.
 
     Returns:
         as_of, user_id, category_affinity, brand_affinity; users with a sign only.
     """
-    inputs = {"clicks": clicks, "order_lines": order_lines, "products": products}
-    categories = _shares(_signs_by("category", wanted, at, **inputs), "category", limit=None)
-    brands = _shares(_signs_by("brand", wanted, at, **inputs), "brand", limit=brand_limit)
+    seen = signs(clicks, order_lines)
+    categories = _shares(_signs_by("category", wanted, seen, products), "category", limit=None)
+    brands = _shares(_signs_by("brand", wanted, seen, products), "brand", limit=brand_limit)
     return categories.join(brands, on=["as_of", "user_id"], how="full")
 
 

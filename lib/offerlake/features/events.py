@@ -1,51 +1,47 @@
-"""What users did, as rows that `running.changes` adds up: by the day it happened and the day from which it counts."""
+"""What users did, as rows for `windowed.window_sums`: by the day it happened and the day from which it counts."""
 
 from __future__ import annotations
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from offerlake.features.catalogue import with_position
 from offerlake.features.clocks import counts_from, whole_money
 from offerlake.features.labels import in_label_window
-from offerlake.features.running import Sums
+from offerlake.features.windowed import YEAR, Sums
 from offerlake.schemas.silver import OFFER_KINDS
 
 VISITS: Sums = {
-    "sessions": (7, 28, 84, 364),
-    "views": (28, 84, 364),
+    "sessions": (7, 28, 84, YEAR),
+    "views": (28, 84, YEAR),
     "carts": (28, 84),
     "cart_removals": (84,),
     "searches": (84,),
     "offer_views": (84,),
     "offer_clicks": (84,),
     "content_views": (84,),
-    "view_position": (364,),
-    "placed_views": (364,),
+    **{f"{what}_{kind}": (YEAR,) for kind in OFFER_KINDS for what in ("seen", "clicked")},
 }
-REACTIONS: Sums = {f"{what}_{kind}": (364,) for kind in OFFER_KINDS for what in ("seen", "clicked")}
 PURCHASES: Sums = {
-    "orders": (28, 84, 364),
-    "money": (28, 84, 364),
-    "spent": (364,),
-    "gross": (364,),
-    "discounts": (364,),
-    "units": (364,),
-    "returned_units": (364,),
-    "lines": (364,),
-    "discounted_lines": (364,),
-    "bought_position": (364,),
-    "placed_lines": (364,),
+    "orders": (28, 84, YEAR),
+    "money": (28, 84, YEAR),
+    "spent": (YEAR,),
+    "gross": (YEAR,),
+    "discounts": (YEAR,),
+    "units": (YEAR,),
+    "returned_units": (YEAR,),
+    "lines": (YEAR,),
+    "discounted_lines": (YEAR,),
 }
-SENDINGS: Sums = {"exposures": (28, 84, 364), "used": (364,)}
-REDEEMED: Sums = {"redemptions": (364,)}
+SENDINGS: Sums = {"exposures": (28, 84, YEAR), "used": (YEAR,)}
+REDEEMED: Sums = {"redemptions": (YEAR,)}
+ALL: Sums = {**VISITS, **PURCHASES, **SENDINGS, **REDEEMED}
 
 
 def _count(condition: Column) -> Column:
     return F.sum(condition.cast("bigint"))
 
 
-def visits(clicks: DataFrame, positions: DataFrame, *, session_gap_minutes: int) -> DataFrame:
+def visits(clicks: DataFrame, offers: DataFrame, *, session_gap_minutes: int) -> DataFrame:
     """Clicks of known users by user, day and counting day; the columns of VISITS, first_click and last_click.
 
     Sessions are derived anew from what had arrived: an event begins a session as of D when none of the same user
@@ -57,7 +53,7 @@ def visits(clicks: DataFrame, positions: DataFrame, *, session_gap_minutes: int)
     just_before = Window.partitionBy("user_id").orderBy("micros").rangeBetween(-gap, -1)
     events = clicks.where(F.col("user_id").isNotNull()).select(
         "user_id",
-        "product_id",
+        "offer_id",
         "event_id",
         "event_type",
         "event_time",
@@ -68,7 +64,8 @@ def visits(clicks: DataFrame, positions: DataFrame, *, session_gap_minutes: int)
     again = F.lag("micros").over(in_order).eqNullSafe(F.col("micros"))
     joined_from = F.min("since").over(just_before)
     # The start of a session counts until an earlier event of the same session does.
-    placed = with_position(events, positions).withColumn("_again", again).withColumn("_joined", joined_from)
+    told = events.join(F.broadcast(first_kinds(offers)), on="offer_id", how="left")
+    placed = told.withColumn("_again", again).withColumn("_joined", joined_from)
     begins = ~F.col("_again") & (F.col("_joined").isNull() | (F.col("_joined") > F.col("since")))
     daily = (
         placed.withColumn("begins", begins)
@@ -76,9 +73,15 @@ def visits(clicks: DataFrame, positions: DataFrame, *, session_gap_minutes: int)
         .groupBy("user_id", "event_day", "since", "taken_back")
         .agg(
             _count(F.col("begins")).alias("sessions"),
-            *[_count(F.col("event_type") == kind).alias(name) for name, kind in _CLICK_TYPES.items()],
-            _summed(_is_view(), F.col("position")).alias("view_position"),
-            _count(_is_view() & F.col("position").isNotNull()).alias("placed_views"),
+            *[_count(_event(kind)).alias(name) for name, kind in _CLICK_TYPES.items()],
+            *[
+                _count(_event("offer_view") & (F.col("offer_kind") == kind)).alias(f"seen_{kind}")
+                for kind in OFFER_KINDS
+            ],
+            *[
+                _count(_event("offer_click") & (F.col("offer_kind") == kind)).alias(f"clicked_{kind}")
+                for kind in OFFER_KINDS
+            ],
             F.min("event_time").alias("first_click"),
             F.max("event_time").alias("last_click"),
         )
@@ -97,12 +100,8 @@ _CLICK_TYPES = {
 }
 
 
-def _is_view() -> Column:
-    return F.col("event_type") == "view"
-
-
-def _summed(condition: Column, value: Column) -> Column:
-    return F.sum(F.when(condition, F.coalesce(value, F.lit(0))).otherwise(F.lit(0)).cast("bigint"))
+def _event(kind: str) -> Column:
+    return F.col("event_type") == kind
 
 
 def _with_taken_back(daily: DataFrame) -> DataFrame:
@@ -119,30 +118,26 @@ def _with_taken_back(daily: DataFrame) -> DataFrame:
     return daily.select("user_id", "event_day", F.inline(both))
 
 
+def first_kinds(offers: DataFrame) -> DataFrame:
+    """The kind of each offer's first version, which it keeps here: offer_id, offer_kind."""
+    return offers.groupBy("offer_id").agg(F.min_by("kind", "arrived_at").alias("offer_kind"))
+
+
 def reactions(clicks: DataFrame, offers: DataFrame) -> DataFrame:
-    """Offers seen and clicked on the site by known users; the columns of REACTIONS. An offer keeps its first kind."""
+    """Offers seen and clicked on the site by known users, all users together: offer_kind, event_day, since, counts."""
     shown = clicks.where(F.col("user_id").isNotNull() & F.col("event_type").isin("offer_view", "offer_click"))
-    first = Window.partitionBy("offer_id").orderBy("arrived_at")
-    kinds = offers.withColumn("_n", F.row_number().over(first)).where(F.col("_n") == 1).select("offer_id", "kind")
-    clicked = F.col("event_type") == "offer_click"
     return (
-        shown.join(F.broadcast(kinds), on="offer_id", how="inner")
-        .select(
-            "user_id",
+        shown.join(F.broadcast(first_kinds(offers)), on="offer_id", how="inner")
+        .groupBy(
+            "offer_kind",
             F.col("event_date").alias("event_day"),
             counts_from(F.col("event_time"), F.col("arrived_at")).alias("since"),
-            "kind",
-            clicked.alias("clicked"),
         )
-        .groupBy("user_id", "event_day", "since")
-        .agg(
-            *[_count((F.col("kind") == kind) & ~F.col("clicked")).alias(f"seen_{kind}") for kind in OFFER_KINDS],
-            *[_count((F.col("kind") == kind) & F.col("clicked")).alias(f"clicked_{kind}") for kind in OFFER_KINDS],
-        )
+        .agg(_count(_event("offer_view")).alias("seen"), _count(_event("offer_click")).alias("clicked"))
     )
 
 
-def purchases(order_lines: DataFrame, positions: DataFrame) -> DataFrame:
+def purchases(order_lines: DataFrame) -> DataFrame:
     """Order lines by user, day and counting day; the columns of PURCHASES, first_order and last_order.
 
     An order is an order_id on a day; it counts from its first bought line on.
@@ -151,7 +146,6 @@ def purchases(order_lines: DataFrame, positions: DataFrame) -> DataFrame:
         "user_id",
         "order_id",
         "line_id",
-        "product_id",
         "order_time",
         F.col("order_date").alias("event_day"),
         counts_from(F.col("order_time"), F.col("arrived_at")).alias("since"),
@@ -172,12 +166,9 @@ def purchases(order_lines: DataFrame, positions: DataFrame) -> DataFrame:
         "returned_units": F.when(~bought, -F.col("quantity").cast("bigint")),
         "lines": bought.cast("bigint"),
         "discounted_lines": (bought & (F.col("discount") > 0)).cast("bigint"),
-        "bought_position": F.when(bought, F.col("position")),
-        "placed_lines": (bought & F.col("position").isNotNull()).cast("bigint"),
     }
     return (
-        with_position(lines, positions)
-        .withColumn("opens", opens)
+        lines.withColumn("opens", opens)
         .groupBy("user_id", "event_day", "since")
         .agg(
             *[F.coalesce(F.sum(value), F.lit(0)).alias(name) for name, value in sums.items()],

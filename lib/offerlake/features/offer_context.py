@@ -7,10 +7,10 @@ from pyspark.sql import functions as F
 
 from offerlake.features.catalogue import SEPARATOR, signs
 from offerlake.features.clocks import days_since, valid_on, versions, with_version
+from offerlake.features.windowed import YEAR
 from offerlake.schemas.gold import OFFER_CONTEXT_COLUMNS
 from offerlake.schemas.silver import OFFER_KINDS
 
-_YEAR = 364
 _PAIR = ("as_of", "user_id", "offer_id")
 
 
@@ -85,7 +85,7 @@ def scope_history(
         .join(signed, on=["user_id", "scope_id"], how="inner")
         .where(
             (F.col("as_of") >= F.col("since"))
-            & (F.col("as_of") <= F.date_add("event_day", _YEAR))
+            & (F.col("as_of") <= F.date_add("event_day", YEAR))
             & valid_on(F.col("as_of"))
         )
         .groupBy("as_of", "user_id", "scope_id")
@@ -188,7 +188,7 @@ def _columns() -> dict[str, Column]:
         "scope_units_364d": units,
         "scope_unit_share_364d": _or_zero(F.try_divide(units, F.col("units_364d"))),
         "scope_products_364d": _or_zero(F.col("scope_products")),
-        "scope_recency_days": F.when(recency <= _YEAR, recency),
+        "scope_recency_days": F.when(recency <= YEAR, recency),
     }
 
 

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from offerlake.config import ExampleSettings, FeatureSettings
 from offerlake.features import events
-from offerlake.features.affinity import category_signs
-from offerlake.features.catalogue import POSITION_UNIT, monthly_positions
+from offerlake.features.affinity import interests
+from offerlake.features.catalogue import monthly_positions
 from offerlake.features.clocks import MONEY_UNIT, days_since, versions, with_version
 from offerlake.features.labels import with_window
-from offerlake.features.running import Days, changes, running
+from offerlake.features.windowed import YEAR, window_sums
 from offerlake.schemas.gold import USER_FEATURE_COLUMNS
 from offerlake.schemas.silver import OFFER_KINDS
 
 _FIRSTS = ("first_click", "first_order")
 _LASTS = ("last_click", "last_order", "last_sent")
-_YEAR = 364
 
 
 def known_users(as_of: date, *, users: DataFrame, clicks: DataFrame, order_lines: DataFrame) -> DataFrame:
@@ -77,32 +76,19 @@ def user_features(
     Returns:
         as_of, user_id and USER_FEATURE_COLUMNS; one row for each of `wanted`.
     """
-    at = Days.of(days)
-    positions = monthly_positions(products, first=at.since(_YEAR), last=at.wanted[-1])
-    bought = events.purchases(order_lines, positions)
-    seen = events.reactions(clicks, offers)
+    bought = events.purchases(order_lines)
+    rows = events.visits(clicks, offers, session_gap_minutes=session_gap_minutes)
     windowed = with_window(exposures, offers, settings=examples)
-    parts = [
-        changes(
-            events.visits(clicks, positions, session_gap_minutes=session_gap_minutes),
-            events.VISITS,
-            at,
-            earliest=["first_click"],
-            latest=["last_click"],
-        ),
-        changes(seen, events.REACTIONS, at),
-        changes(bought, events.PURCHASES, at, earliest=["first_order"], latest=["last_order"]),
-        changes(events.sendings(windowed, redemptions), events.SENDINGS, at, latest=["last_sent"]),
-        changes(events.redeemed(redemptions), events.REDEEMED, at),
-    ]
-    sums = running(wanted, parts, earliest=_FIRSTS, latest=_LASTS)
+    for part in (bought, events.sendings(windowed, redemptions), events.redeemed(redemptions)):
+        rows = rows.unionByName(part, allowMissingColumns=True)
+    sums = window_sums(wanted, rows, events.ALL, earliest=_FIRSTS, latest=_LASTS)
+    first = min(days) - timedelta(days=YEAR)
+    positions = monthly_positions(products, first=first, last=max(days))
+    signed = interests(wanted, positions, clicks=clicks, order_lines=order_lines, products=products)
     dated = with_version(sums, versions(users, "user_id", _ATTRIBUTES), "user_id", day="as_of")
+    shop = _shop(days, bought, events.reactions(clicks, offers))
     return _columns(
-        dated.join(
-            category_signs(wanted, at, clicks=clicks, order_lines=order_lines, products=products),
-            on=["as_of", "user_id"],
-            how="left",
-        ).join(F.broadcast(_shop(at, bought, seen)), on="as_of", how="left"),
+        dated.join(signed, on=["as_of", "user_id"], how="left").join(F.broadcast(shop), on="as_of", how="left"),
         settings,
     )
 
@@ -110,15 +96,25 @@ def user_features(
 _ATTRIBUTES = ("signup_time", "age_band", "gender", "region")
 
 
-def _shop(at: Days, bought: DataFrame, seen: DataFrame) -> DataFrame:
-    """The whole shop's numbers by as_of, towards which a user's own are drawn; columns `shop_<name>`."""
-    spending = {"orders": (_YEAR,), "spent": (_YEAR,)}
-    parts = [changes(bought, spending, at, keys=()), changes(seen, events.REACTIONS, at, keys=())]
-    every_day = bought.sparkSession.range(1).select(
-        F.explode(F.array(*[F.lit(day) for day in at.wanted])).alias("as_of")
+def _shop(days: Sequence[date], bought: DataFrame, reacted: DataFrame) -> DataFrame:
+    """The whole shop's numbers, towards which a user's own are drawn.
+
+    Returns:
+        as_of, shop_value (ten-thousandths, an order's mean), shop_rate (clicks over views of offers), shop_rates (the
+        same by kind, a map).
+    """
+    every_day = bought.sparkSession.range(1).select(F.explode(F.lit([*days])).alias("as_of"))
+    spending = bought.groupBy("event_day", "since").agg(F.sum("orders").alias("orders"), F.sum("spent").alias("spent"))
+    spent = window_sums(every_day, spending, {"orders": (YEAR,), "spent": (YEAR,)}, keys=())
+    kinds = every_day.withColumn("offer_kind", F.explode(F.lit([*OFFER_KINDS])))
+    clicked = window_sums(kinds, reacted, {"seen": (YEAR,), "clicked": (YEAR,)}, keys=("offer_kind",))
+    rate = _share(_year("clicked"), F.greatest(_year("seen"), _year("clicked")))
+    rates = clicked.groupBy("as_of").agg(
+        _share(F.sum(_year("clicked")), F.sum(F.greatest(_year("seen"), _year("clicked")))).alias("shop_rate"),
+        F.map_from_entries(F.collect_list(F.struct("offer_kind", rate))).alias("shop_rates"),
     )
-    totals = running(every_day, parts, keys=(), near=None)
-    return totals.select("as_of", *[F.col(name).alias(f"shop_{name}") for name in totals.columns if name != "as_of"])
+    value = _share(_year("spent"), _year("orders")).alias("shop_value")
+    return spent.select("as_of", value).join(rates, on="as_of", how="left")
 
 
 def _columns(sums: DataFrame, settings: FeatureSettings) -> DataFrame:
@@ -131,7 +127,7 @@ def _columns(sums: DataFrame, settings: FeatureSettings) -> DataFrame:
 
 
 def _year(name: str) -> Column:
-    return F.col(f"{name}_{_YEAR}d")
+    return F.col(f"{name}_{YEAR}d")
 
 
 def _share(part: Column, whole: Column) -> Column:
@@ -150,16 +146,14 @@ def _recency() -> dict[str, Column]:
 
 def _money(settings: FeatureSettings) -> dict[str, Column]:
     money = {name: F.col(name) / F.lit(MONEY_UNIT) for name in ("money_28d", "money_84d", "money_364d")}
-    shop_value = _share(F.col(f"shop_spent_{_YEAR}d"), F.col(f"shop_orders_{_YEAR}d"))
     prior = F.lit(settings.prior_orders)
-    typical = (_year("spent") + prior * shop_value) / (_year("orders") + prior)
+    typical = (_year("spent") + prior * F.col("shop_value")) / (_year("orders") + prior)
     return money | {
         "order_value_364d": _share(_year("spent"), _year("orders")) / F.lit(MONEY_UNIT),
         "typical_order_value": typical / F.lit(MONEY_UNIT),
         "returned_share_364d": F.least(F.lit(1.0), _share(_year("returned_units"), _year("units"))),
         "discount_share_364d": F.least(F.lit(1.0), _share(_year("discounts"), _year("gross"))),
         "discounted_share_364d": _share(_year("discounted_lines"), _year("lines")),
-        "bought_price_position_364d": _share(_year("bought_position"), _year("placed_lines")) / F.lit(POSITION_UNIT),
     }
 
 
@@ -167,7 +161,6 @@ def _site() -> dict[str, Column]:
     return {
         "cart_rate_84d": _share(F.col("carts_84d"), F.col("views_84d")),
         "conversion_84d": _share(F.col("orders_84d"), F.col("sessions_84d")),
-        "viewed_price_position_364d": _share(_year("view_position"), _year("placed_views")) / F.lit(POSITION_UNIT),
         **{name: F.coalesce(F.col(name), F.lit(0)) for name in ("signs_364d", "categories_364d")},
     }
 
@@ -179,20 +172,16 @@ def _offers(settings: FeatureSettings) -> dict[str, Column]:
             total = total + _year(f"{prefix}_{kind}")
         return total
 
-    def rate(clicked: Column, seen: Column, shop_clicked: Column, shop_seen: Column) -> Column:
-        prior = F.lit(settings.prior_views)
+    def rate(clicked: Column, seen: Column, shop_rate: Column) -> Column:
         # A click without its view is a view too.
-        return F.least(
-            F.lit(1.0), (clicked + prior * _share(shop_clicked, shop_seen)) / (F.greatest(seen, clicked) + prior)
-        )
+        return (clicked + prior * shop_rate) / (F.greatest(seen, clicked) + prior)
 
+    prior = F.lit(settings.prior_views)
     rates = {
-        f"click_rate_{kind}": rate(
-            *[_year(f"{of}{what}_{kind}") for of in ("", "shop_") for what in ("clicked", "seen")]
-        )
+        f"click_rate_{kind}": rate(_year(f"clicked_{kind}"), _year(f"seen_{kind}"), F.col("shop_rates")[kind])
         for kind in OFFER_KINDS
     }
-    every = rate(*[summed(f"{of}{what}") for of in ("", "shop_") for what in ("clicked", "seen")])
+    every = rate(summed("clicked"), summed("seen"), F.col("shop_rate"))
     return rates | {
         "offer_click_rate_364d": every,
         "redemption_rate_364d": _share(_year("used"), _year("exposures")),
