@@ -1,0 +1,51 @@
+"""The report of a run: LAKE/reports/<as_of>-<run_id>.html."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+from pyspark.sql import functions as F
+
+from offerlake import files
+from offerlake.evaluate import facts
+from offerlake.evaluate.report import render
+from offerlake.job import Context, Job, main
+from offerlake.ledger import code_version
+from offerlake.schemas.bronze import FEEDS
+
+
+def run(ctx: Context) -> None:
+    """Sums up the tables of the run and writes the page; only sums come to the driver."""
+    this_run = F.col("run_id") == F.lit(ctx.run_id)
+    chosen = ctx.read("user_offers").where(this_run & (F.col("as_of") == F.lit(ctx.as_of)))
+    numbers = facts.metrics(ctx.read("metrics").where(this_run))
+    received, rejected = facts.feeds(numbers, ctx.read("quarantine"), FEEDS)
+    page = render(
+        facts.Facts(
+            run_id=ctx.run_id,
+            as_of=ctx.as_of,
+            source=PurePath(ctx.settings.run.source).stem,
+            code_version=code_version(),
+            metrics=numbers,
+            feeds=received,
+            rejections=rejected,
+            groups=facts.groups(chosen),
+            silent=facts.silent(chosen),
+            promises=facts.promises(ctx.read("offer_scores").where(F.col("as_of") == F.lit(ctx.as_of))),
+            examples=facts.examples(chosen),
+            models=facts.models(ctx.read("models")),
+            jobs=facts.jobs(ctx.read("runs").where(this_run)),
+        )
+    )
+    files.write_bytes(ctx.spark, f"{ctx.lake.root}/reports/{ctx.as_of}-{ctx.run_id}.html", page.encode())
+
+
+JOB = Job(
+    name="report",
+    reads=("metrics", "runs", "user_offers", "quarantine", "offer_scores", "models"),
+    writes=("report",),
+    run=run,
+)
+
+if __name__ == "__main__":
+    main(JOB)

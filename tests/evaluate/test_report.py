@@ -1,0 +1,225 @@
+"""The page: it says the numbers given, escapes what is not ours, loads nothing, and claims no more than is known."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import date
+from html.parser import HTMLParser
+
+import pytest
+
+from evaluate.made import METRICS, facts
+from offerlake.evaluate import words
+from offerlake.evaluate.facts import Facts, Feed, Group, Number, Promise
+from offerlake.evaluate.report import intake, render, verdict
+
+EVIL = "<script>alert('x')</script>"
+VOID = {"meta", "link", "img", "source", "br"}
+
+
+class Page(HTMLParser):
+    """Tags of a page, checked for balance, and its text."""
+
+    def __init__(self, content: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(content)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.text += data.replace("\u00a0", " ")
+
+    def all(self, *tags: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.tags if tag in tags]
+
+
+@pytest.fixture(scope="module")
+def content() -> str:
+    return render(facts())
+
+
+@pytest.fixture(scope="module")
+def page(content: str) -> Page:
+    return Page(content)
+
+
+def without(*names: str) -> Facts:
+    base = facts()
+    return replace(base, metrics={key: number for key, number in base.metrics.items() if key[0] not in names})
+
+
+def test_it_says_the_numbers_it_was_given(page: Page) -> None:
+    for text in (
+        "3 September 2025",
+        "The estimate is 1,310, the 95 % interval 402 to 2,219.",
+        "Effects below about 1,298",
+        "From 240,000 past offers to 19,567 customers",
+        "Expected to cost 998.70 of a budget of 1,000 (99.9 %).",
+        "5,743",  # customers with an offer
+        "of 19,567 (29.4 %)",
+        "68.1 %",  # AUC
+        "67.0 % to 69.2 %",
+        "54.7 %",  # share of the oracle
+        "−12.0 % to −4.6 %",
+        "1,284,221",  # clicks received
+        "Every record is accounted for.",
+    ):
+        assert text in page.text
+
+
+def test_reasons_are_in_words(page: Page) -> None:
+    assert "Expected to bring 2.41 more than without it, cost taken off; expected to cost 0.39" in page.text
+    assert "The budget went to customers with whom it brings more" in page.text
+    assert "It happened later than it arrived: a wrong clock" in page.text
+    assert "uplift=" not in page.text
+
+
+def test_it_loads_nothing_from_elsewhere(content: str, page: Page) -> None:
+    sources = [
+        a.get(name) for a in page.all("img", "source", "a", "link", "script") for name in ("src", "srcset", "href")
+    ]
+
+    assert all(source.startswith(("data:image/svg+xml;base64,", "#")) for source in sources if source is not None)
+    assert page.all("link", "script", "iframe") == []
+    assert re.search(r"@import|url\(|https?://", content) is None
+
+
+def test_it_can_be_read_without_seeing_it(page: Page) -> None:
+    assert all(len(image["alt"] or "") > 20 for image in page.all("img"))
+    assert len(page.all("img")) == 7
+    assert len(page.all("caption")) == len(page.all("table"))
+    assert all(cell["scope"] in {"col", "row"} for cell in page.all("th"))
+    named = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    assert {link["href"] for link in page.all("a")} <= {f"#{name}" for name in named}
+    assert page.tags[0] == ("html", {"lang": "en"})
+
+
+def test_ids_and_names_from_data_are_escaped() -> None:
+    base = facts()
+    evil = render(
+        replace(
+            base,
+            source=EVIL,
+            groups=tuple(replace(group, offer_id=group.offer_id and EVIL, channel=EVIL) for group in base.groups),
+            promises=tuple(replace(promise, offer_id=EVIL) for promise in base.promises),
+            examples=tuple(
+                replace(example, user_id=EVIL, products=(EVIL,), reasons=(f"{EVIL}=1",)) for example in base.examples
+            ),
+            rejections=tuple(replace(rejection, code=EVIL) for rejection in base.rejections),
+            silent={EVIL: 3},
+            models={EVIL: EVIL},
+            metrics={**base.metrics, ("uplift.ate", f"offer={EVIL}"): Number(0.01, 0.0, 0.02)},
+        )
+    )
+
+    assert "<script" not in evil
+    assert "&lt;script&gt;" in evil
+    assert EVIL in Page(evil).text
+
+
+def test_without_any_numbers_the_page_says_so() -> None:
+    page = Page(render(Facts(run_id="r", as_of=date(2025, 9, 3), source="shop", code_version="0")))
+
+    assert "Nobody was assigned anything in this run." in page.text
+    assert "No records are counted in this run." in page.text
+    assert "not known" in page.text
+    assert page.all("img") == []
+
+
+def test_null_metrics_are_dashes() -> None:
+    base = facts()
+
+    page = Page(render(replace(base, metrics=dict.fromkeys(base.metrics, Number(None)))))
+
+    assert "not known" in page.text
+    assert "None" not in page.text
+    assert "nan" not in page.text
+
+
+def test_without_a_control_group_nothing_is_incremental() -> None:
+    base = without(
+        "offers.value_dr",
+        "offers.mde",
+        "uplift.ate",
+        *(name for name in METRICS if "oracle" in name or "published" in name),
+    )
+    books = (Promise("campaign_18", 1120, 0.21, 3.1, None, None, None),)
+
+    page = Page(render(replace(base, promises=books)))
+
+    assert "Nothing here is incremental." in page.text
+    assert "What it truly brings" not in page.text
+    assert "Always too rosy" not in page.text
+    assert "Expected margin of uses" in page.text
+    assert "Effect on buying" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "title", "tone"),
+    [
+        (1.0, 9.0, "The offers bring extra margin.", "good"),
+        (-1.0, 9.0, "No gain is proven.", ""),
+        (0.0, 9.0, "No gain is proven.", ""),
+        (-9.0, -1.0, "The offers lose money.", "bad"),
+    ],
+)
+def test_no_gain_is_claimed_unless_the_interval_is_above_0(low: float, high: float, title: str, tone: str) -> None:
+    base = facts()
+    number = Number((low + high) / 2, low, high)
+
+    said = verdict(replace(base, metrics={**base.metrics, ("offers.value_dr", "all"): number}))
+
+    assert (said.title, said.tone) == (title, tone)
+
+
+def test_records_that_went_missing_are_told() -> None:
+    said = intake(replace(facts(), feeds=(Feed("orders", 10, 7, 1, 1), Feed("clicks", 5, 5, 0, 0))))
+
+    assert said.title == "Records are missing."
+    assert "Order lines (1)" in said.text
+
+
+def test_no_clicks_are_mentioned() -> None:
+    said = intake(replace(facts(), feeds=(Feed("orders", 10, 8, 1, 1), Feed("clicks", 0, 0, 0, 0))))
+
+    assert said.title == "Every record is accounted for."
+    assert "There are no clicks" in said.text
+
+
+def test_long_tables_are_cut_and_say_so() -> None:
+    many = tuple(Group("model", f"offer{n:03}", "gift", None, "email", 100 - n, 1.0, 2.0) for n in range(30))
+
+    page = Page(render(replace(facts(), groups=many)))
+
+    assert "offer024" in page.text
+    assert "offer025" not in page.text
+    assert "5 more are left out" in page.text
+
+
+def test_the_same_facts_give_the_same_page(content: str) -> None:
+    assert render(facts()) == content
+
+
+def test_numbers_in_words() -> None:
+    assert [words.money(x) for x in (None, 0.0, -0.001, 12.345, -12.3, 999.99, 1234.5)] == [
+        "–", "0.00", "0.00", "12.35", "−12.30", "999.99", "1,234",
+    ]  # fmt: skip
+    assert [words.points(x) for x in (0.042, -0.003, 0.0, None)] == ["+4.2", "−0.3", "0.0", "–"]
+    offers = (("percent_off", 0.125), ("amount_off", 5.0), ("points", None), ("new", 1.0))
+    assert [words.offer(*offer) for offer in offers] == ["12.5 % off", "5 off", "Points", "new"]
+    assert [words.reason(code) for code in ("p_redeem=0.1210", "eligible_offers=0", "own_code=1", "plain")] == [
+        "used with a chance of 12.1\u00a0%", "no offer fits", "own_code=1", "plain",
+    ]  # fmt: skip
+    assert words.job("clean_orders") == "Check: order lines"
