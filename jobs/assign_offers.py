@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyspark.sql import functions as F
 
+from offerlake import ledger
 from offerlake.decide.assignment import Catalogue, assign
 from offerlake.decide.publish import published_runs
 from offerlake.errors import DataError
@@ -12,7 +13,7 @@ from offerlake.job import Context, Job, main
 
 def run(ctx: Context) -> None:
     """Assigns the day, unless the run has been published: then its rows stay as they are."""
-    finished = published(ctx)
+    finished = ledger.published_runs(ctx.lake, ctx.as_of)
     if ctx.run_id in finished:
         return
     others = finished | published_runs(ctx.spark, ctx.settings.run.publish, as_of=ctx.as_of) - {ctx.run_id}
@@ -46,17 +47,9 @@ def run(ctx: Context) -> None:
     ctx.metric("offers.explore_spend", made.exploration.spend)
 
 
-def published(ctx: Context) -> set[str]:
-    """Runs that have published this day, by the ledger. A run that was cut short before that has left its drop."""
-    finished = ctx.read("runs").where(
-        (F.col("job") == "publish_offers") & (F.col("event") == "finish") & (F.col("as_of") == ctx.as_of)
-    )
-    return {row["run_id"] for row in finished.select("run_id").distinct().collect()}
-
-
 JOB = Job(
     name="assign_offers",
-    reads=("offer_scores", "users", "offers", "offer_products", "products", "candidates", "runs"),
+    reads=("offer_scores", "users", "offers", "offer_products", "products", "candidates"),
     writes=("user_offers",),
     run=run,
 )

@@ -7,12 +7,12 @@ from pyspark.sql import functions as F
 from offerlake.decide.publish import write_drop
 from offerlake.errors import GateError
 from offerlake.job import Context, Job, main
+from offerlake.ledger import published_runs
 
 
 def run(ctx: Context) -> None:
     """Publishes the run; what has been published stays as it is, also where the drop has been fetched and deleted."""
-    finished = (F.col("job") == "publish_offers") & (F.col("event") == "finish") & (F.col("run_id") == ctx.run_id)
-    if not ctx.read("runs").where(finished).isEmpty():
+    if ctx.run_id in published_runs(ctx.lake, ctx.as_of):
         return
     passed = (F.col("run_id") == ctx.run_id) & (F.col("name") == "gate.passed") & (F.col("value") == 1)
     if ctx.settings.evaluate.gate and ctx.read("metrics").where(passed).isEmpty():
@@ -29,7 +29,7 @@ def run(ctx: Context) -> None:
     ctx.count(rows_in=int(str(manifest["users"])), rows_out=int(str(manifest["rows"])))
 
 
-JOB = Job(name="publish_offers", reads=("user_offers", "runs", "metrics"), writes=("publish",), run=run)
+JOB = Job(name="publish_offers", reads=("user_offers", "metrics"), writes=("publish",), run=run)
 
 if __name__ == "__main__":
     main(JOB)

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from offerlake import pipeline
 from offerlake.config import Settings, load_settings
 from offerlake.errors import ConfigError, MissingTableError
+from offerlake.ledger import published_runs, run_id_of
 from offerlake.schemas import TABLES
 from offerlake.tables import Lake
 
@@ -104,8 +105,11 @@ def prepare(spark: SparkSession, settings: Settings, data: Data, places: Places)
 
 
 def run(spark: SparkSession, settings: Settings, *, tell: Callable[[pipeline.Progress], None] = lambda _: None) -> str:
-    """Runs the whole pipeline for the demo's day, also where it has been published; returns the run_id."""
-    return pipeline.run(spark, settings, settings.demo.as_of, force=True, tell=tell)
+    """Runs the whole pipeline for the demo's day; returns the run_id. With other settings the day is assigned anew."""
+    day = settings.demo.as_of
+    published = published_runs(Lake(spark, settings.run.lake), day)
+    others = bool(published) and run_id_of(settings, day) not in published
+    return pipeline.run(spark, settings, day, force=others, tell=tell)
 
 
 def results(spark: SparkSession, settings: Settings, run_id: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 from offerlake.artifacts import Artifacts, Model
 from offerlake.config import Settings, load_settings
 from offerlake.errors import ConfigError, OfferlakeError, SchemaError
-from offerlake.ledger import Ledger, run_id_of
+from offerlake.ledger import Ledger, choose_run_id
 from offerlake.schemas import table
 from offerlake.session import open_session
 from offerlake.tables import Lake, Slice, explained
@@ -186,7 +186,7 @@ def main(job: Job, argv: Sequence[str] | None = None) -> None:
             spark=spark,
             settings=settings,
             as_of=as_of,
-            run_id=run_id_of(settings, as_of),
+            run_id=choose_run_id(Lake(spark, settings.run.lake), settings, as_of, force=options.force),
             force=options.force,
         )
     except OfferlakeError as error:

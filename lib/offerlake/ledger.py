@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from datetime import UTC, date, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from offerlake.schemas import table
 from offerlake.tables import Lake
 
 PIPELINE = "pipeline"
+PUBLISH = "publish_offers"
 
 
 @functools.cache
@@ -40,6 +42,20 @@ def run_id_of(settings: Settings, as_of: date, *, salt: int = 0) -> str:
     """12 hex digits over as_of, settings (seed included), code version, and how often the day was forced anew."""
     text = f"{as_of.isoformat()}|{settings.hash}|{code_version()}|{salt}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def published_runs(lake: Lake, as_of: date) -> set[str]:
+    """Runs that have published this day: their rows of `user_offers` are final."""
+    if not lake.exists("runs"):
+        return set()
+    done = (F.col("job") == PUBLISH) & (F.col("event") == "finish") & (F.col("as_of") == as_of)
+    return {row["run_id"] for row in lake.read("runs").where(done).select("run_id").distinct().collect()}
+
+
+def choose_run_id(lake: Lake, settings: Settings, as_of: date, *, force: bool) -> str:
+    """The run's identity. With `force` one that has not been published yet: the day is assigned anew beside it."""
+    taken = published_runs(lake, as_of) if force else set()
+    return next(run_id for run_id in (run_id_of(settings, as_of, salt=k) for k in count()) if run_id not in taken)
 
 
 class Ledger:

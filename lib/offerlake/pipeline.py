@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 from offerlake.config import Settings
 from offerlake.errors import ConfigError
 from offerlake.job import Job, execute
-from offerlake.ledger import PIPELINE, Ledger, jobs_dir, run_id_of
+from offerlake.ledger import PIPELINE, Ledger, choose_run_id, jobs_dir
 from offerlake.tables import Lake
 
 
@@ -97,8 +97,9 @@ def run(
 
     A whole run that was cut short goes on after the last job that had finished; a part always runs.
     """
-    run_id = run_id_of(settings, as_of)
-    ledger = Ledger(Lake(spark, settings.run.lake), settings, run_id=run_id, as_of=as_of)
+    lake = Lake(spark, settings.run.lake)
+    run_id = choose_run_id(lake, settings, as_of, force=force)
+    ledger = Ledger(lake, settings, run_id=run_id, as_of=as_of)
     whole = part is None
     todo = [job for job in (load_jobs().values() if part is None else part) if job.when(settings)]
     done = ledger.unfinished() if whole else set()
