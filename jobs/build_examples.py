@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from offerlake.features.events import daily_activity
 from offerlake.features.examples import counts, examples, known_exposures
 from offerlake.job import Context, Job, main
 from offerlake.schemas.gold import EXAMPLES
@@ -18,23 +19,32 @@ def run(ctx: Context) -> None:
     if not found.days:
         ctx.count(rows_out=ctx.write("examples", ctx.spark.createDataFrame([], EXAMPLES.struct)))
         return
+    clicks, order_lines, redemptions = ctx.read("clicks"), ctx.read("order_lines"), ctx.read("redemptions")
+    daily = daily_activity(
+        clicks=clicks,
+        order_lines=order_lines,
+        exposures=exposures,
+        redemptions=redemptions,
+        offers=offers,
+        examples=settings.examples,
+        session_gap_minutes=settings.clean.session_gap_minutes,
+    ).persist()
     table = examples(
         known,
         days=found.days,
-        clicks=ctx.read("clicks"),
-        order_lines=ctx.read("order_lines"),
-        exposures=exposures,
-        redemptions=ctx.read("redemptions"),
+        daily=daily,
+        clicks=clicks,
+        order_lines=order_lines,
+        redemptions=redemptions,
         offers=offers,
         offer_products=ctx.read("offer_products"),
         products=ctx.read("products"),
         users=ctx.read("users"),
         features=settings.features,
-        settings=settings.examples,
-        session_gap_minutes=settings.clean.session_gap_minutes,
         contact_cost=settings.decide.contact_cost,
     )
     ctx.count(rows_in=found.final, rows_out=ctx.write("examples", table))
+    daily.unpersist()
 
 
 JOB = Job(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyspark.sql import functions as F
 
 from offerlake.features.affinity import user_profiles
+from offerlake.features.events import daily_activity
 from offerlake.features.interactions import interactions
 from offerlake.features.products import product_features
 from offerlake.features.users import known_users, user_features
@@ -18,19 +19,24 @@ def run(ctx: Context) -> None:
     clicks, order_lines = ctx.read("clicks"), ctx.read("order_lines")
     products, users = ctx.read("products"), ctx.read("users")
     wanted = known_users(ctx.as_of, users=users, clicks=clicks, order_lines=order_lines)
-    features = user_features(
-        wanted,
-        days=[ctx.as_of],
+    daily = daily_activity(
         clicks=clicks,
         order_lines=order_lines,
         exposures=ctx.read("exposures"),
         redemptions=ctx.read("redemptions"),
         offers=ctx.read("offers"),
+        examples=settings.examples,
+        session_gap_minutes=settings.clean.session_gap_minutes,
+    ).persist()
+    features = user_features(
+        wanted,
+        days=[ctx.as_of],
+        daily=daily,
+        clicks=clicks,
+        order_lines=order_lines,
         products=products,
         users=users,
         settings=settings.features,
-        examples=settings.examples,
-        session_gap_minutes=settings.clean.session_gap_minutes,
     )
     profiles = user_profiles(
         wanted,
@@ -45,6 +51,7 @@ def run(ctx: Context) -> None:
     )
     where = {"as_of": ctx.as_of}
     rows = ctx.write("user_features", USER_FEATURES.select(described), where=where)
+    daily.unpersist()
     ctx.write(
         "product_features",
         product_features(

@@ -74,7 +74,7 @@ class FeatureSettings(_Section):
     brand_limit: Positive
     margin_rate: Share
     prior_orders: Annotated[float, Field(gt=0)]
-    prior_views: Annotated[float, Field(gt=0)]
+    prior_sessions: Annotated[float, Field(gt=0)]
 
 
 class ExampleSettings(_Section):

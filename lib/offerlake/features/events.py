@@ -5,21 +5,22 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from offerlake.config import ExampleSettings
 from offerlake.features.clocks import counts_from, whole_money
-from offerlake.features.labels import in_label_window
+from offerlake.features.labels import in_label_window, with_window
 from offerlake.features.windowed import YEAR, Sums
 from offerlake.schemas.silver import OFFER_KINDS
 
 VISITS: Sums = {
     "sessions": (7, 28, 84, YEAR),
     "views": (28, 84, YEAR),
-    "carts": (28, 84),
+    "carts": (28, 84, YEAR),
     "cart_removals": (84,),
     "searches": (84,),
-    "offer_views": (84,),
-    "offer_clicks": (84,),
+    "offer_views": (84, YEAR),
+    "offer_clicks": (84, YEAR),
     "content_views": (84,),
-    **{f"{what}_{kind}": (YEAR,) for kind in OFFER_KINDS for what in ("seen", "clicked")},
+    **{f"clicked_{kind}": (YEAR,) for kind in OFFER_KINDS},
 }
 PURCHASES: Sums = {
     "orders": (28, 84, YEAR),
@@ -35,6 +36,40 @@ PURCHASES: Sums = {
 SENDINGS: Sums = {"exposures": (28, 84, YEAR), "used": (YEAR,)}
 REDEEMED: Sums = {"redemptions": (YEAR,)}
 ALL: Sums = {**VISITS, **PURCHASES, **SENDINGS, **REDEEMED}
+FIRSTS = ("first_click", "first_order")
+LASTS = ("last_click", "last_order", "last_sent")
+
+
+def daily_activity(
+    *,
+    clicks: DataFrame,
+    order_lines: DataFrame,
+    exposures: DataFrame,
+    redemptions: DataFrame,
+    offers: DataFrame,
+    examples: ExampleSettings,
+    session_gap_minutes: int,
+) -> DataFrame:
+    """All that users did, by user, day and counting day. It is used twice: worth a `persist`.
+
+    Args:
+        clicks: Silver, whole.
+        order_lines: Silver, whole.
+        exposures: Silver, whole.
+        redemptions: Silver, whole.
+        offers: Silver, whole.
+        examples: What the label window is, for the sent offers that were used.
+        session_gap_minutes: The pause that ends a session.
+
+    Returns:
+        user_id, event_day, since, the integer columns of ALL, the timestamps of FIRSTS and LASTS; null for nothing.
+        Several rows may have the same key.
+    """
+    windowed = with_window(exposures, offers, settings=examples)
+    rows = visits(clicks, offers, session_gap_minutes=session_gap_minutes)
+    for part in (purchases(order_lines), sendings(windowed, redemptions), redeemed(redemptions)):
+        rows = rows.unionByName(part, allowMissingColumns=True)
+    return rows
 
 
 def _count(condition: Column) -> Column:
@@ -74,10 +109,6 @@ def visits(clicks: DataFrame, offers: DataFrame, *, session_gap_minutes: int) ->
         .agg(
             _count(F.col("begins")).alias("sessions"),
             *[_count(_event(kind)).alias(name) for name, kind in _CLICK_TYPES.items()],
-            *[
-                _count(_event("offer_view") & (F.col("offer_kind") == kind)).alias(f"seen_{kind}")
-                for kind in OFFER_KINDS
-            ],
             *[
                 _count(_event("offer_click") & (F.col("offer_kind") == kind)).alias(f"clicked_{kind}")
                 for kind in OFFER_KINDS
@@ -121,20 +152,6 @@ def _with_taken_back(daily: DataFrame) -> DataFrame:
 def first_kinds(offers: DataFrame) -> DataFrame:
     """The kind of each offer's first version, which it keeps here: offer_id, offer_kind."""
     return offers.groupBy("offer_id").agg(F.min_by("kind", "arrived_at").alias("offer_kind"))
-
-
-def reactions(clicks: DataFrame, offers: DataFrame) -> DataFrame:
-    """Offers seen and clicked on the site by known users, all users together: offer_kind, event_day, since, counts."""
-    shown = clicks.where(F.col("user_id").isNotNull() & F.col("event_type").isin("offer_view", "offer_click"))
-    return (
-        shown.join(F.broadcast(first_kinds(offers)), on="offer_id", how="inner")
-        .groupBy(
-            "offer_kind",
-            F.col("event_date").alias("event_day"),
-            counts_from(F.col("event_time"), F.col("arrived_at")).alias("since"),
-        )
-        .agg(_count(_event("offer_view")).alias("seen"), _count(_event("offer_click")).alias("clicked"))
-    )
 
 
 def purchases(order_lines: DataFrame) -> DataFrame:

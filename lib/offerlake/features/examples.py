@@ -52,17 +52,15 @@ def examples(
     known: DataFrame,
     *,
     days: Sequence[date],
+    daily: DataFrame,
     clicks: DataFrame,
     order_lines: DataFrame,
-    exposures: DataFrame,
     redemptions: DataFrame,
     offers: DataFrame,
     offer_products: DataFrame,
     products: DataFrame,
     users: DataFrame,
     features: FeatureSettings,
-    settings: ExampleSettings,
-    session_gap_minutes: int,
     contact_cost: Mapping[str, float],
 ) -> DataFrame:
     """The table `examples`.
@@ -73,17 +71,15 @@ def examples(
     Args:
         known: What `known_exposures` gives.
         days: `Counts.days`, at least one.
+        daily: What `events.daily_activity` gives; used twice.
         clicks: Silver, whole.
         order_lines: Silver, whole.
-        exposures: Silver, whole: also those that are not final count as sent.
         redemptions: Silver, whole.
         offers: Silver, whole.
         offer_products: Silver, whole.
         products: Silver, whole.
         users: Silver, whole.
         features: Margin and smoothing.
-        settings: The label window.
-        session_gap_minutes: The pause that ends a session.
         contact_cost: Money a message by channel; others cost nothing.
     """
     final = known.where(F.col("final")).withColumn("as_of", F.col("shown_date"))
@@ -91,16 +87,12 @@ def examples(
     features_of = user_features(
         keys.select("as_of", "user_id").distinct(),
         days=days,
+        daily=daily,
         clicks=clicks,
         order_lines=order_lines,
-        exposures=exposures,
-        redemptions=redemptions,
-        offers=offers,
         products=products,
         users=users,
         settings=features,
-        examples=settings,
-        session_gap_minutes=session_gap_minutes,
     )
     history = scope_history(
         keys,

@@ -35,18 +35,21 @@ USER_FEATURE_COLUMNS = (
     Col("views_364d", "int", "product views in 364 days"),
     Col("carts_28d", "int", "products put into the cart in 28 days"),
     Col("carts_84d", "int", "products put into the cart in 84 days"),
+    Col("carts_364d", "int", "products put into the cart in 364 days"),
     Col("cart_removals_84d", "int", "products taken out of the cart in 84 days"),
     Col("searches_84d", "int", "searches in 84 days"),
     Col("cart_rate_84d", "double", "carts over views in 84 days, may exceed 1; null: no view", null=True),
+    Col("cart_rate_364d", "double", "carts over views in 364 days, may exceed 1; null: no view", null=True),
     Col("conversion_84d", "double", "orders over sessions in 84 days, may exceed 1; null: no session", null=True),
     Col("viewed_price_position_364d", "double", "mean over viewed products of the price's rank in its top category, 0 cheapest to 1; null: none", null=True),
     Col("bought_price_position_364d", "double", "the same over bought order lines", null=True),
     Col("offer_views_84d", "int", "offers seen on the site in 84 days"),
     Col("offer_clicks_84d", "int", "offers clicked on the site in 84 days"),
     Col("content_views_84d", "int", "content pages seen in 84 days"),
-    Col("offer_click_rate_364d", "double", "offers clicked over offers seen on the site in 364 days, smoothed like the rates by kind; null: nobody saw any", null=True),
+    Col("offer_view_rate", "double", "offers seen on the site a session in 364 days, drawn to the shop's mean as if by `prior_sessions` more sessions; null: nobody was ever seen", null=True),
+    Col("offer_click_rate", "double", "offers clicked a session, likewise", null=True),
     *(
-        Col(f"click_rate_{kind}", "double", f"the same for the kind {kind}, drawn to the shop's rate as if by `prior_views` more views", null=True)
+        Col(f"click_rate_{kind}", "double", f"offers of the kind {kind} clicked a session, likewise", null=True)
         for kind in OFFER_KINDS
     ),
     Col("exposures_28d", "int", "offers sent in 28 days"),
