@@ -9,7 +9,7 @@ from decide.made import small_shop
 from offerlake.decide.assignment import Catalogue
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def catalogue(spark: SparkSession) -> Catalogue:
     """Five users (one without consent, one without offers), four offers, four products."""
     return small_shop(spark)

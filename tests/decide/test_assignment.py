@@ -37,11 +37,16 @@ def run(
     return {row["user_id"]: row for row in made.rows.collect()}, made
 
 
-def test_every_user_has_a_row_with_his_choice_and_why(
-    spark: SparkSession, settings: Settings, catalogue: Catalogue
-) -> None:
+@pytest.fixture(scope="module")
+def tight(spark: SparkSession, settings: Settings, catalogue: Catalogue) -> dict[str, Row]:
+    """Rows by user, with a budget for one offer."""
     rows, made = run(spark, settings, catalogue, budget=0.45)
     table("user_offers").check(made.rows)
+    return rows
+
+
+def test_every_user_has_a_row_with_his_choice_and_why(tight: dict[str, Row]) -> None:
+    rows = tight
     assert {name: row["offer_id"] for name, row in rows.items()} == {
         "u1": "o1", "u2": None, "u3": None, "u4": None, "u5": None,
     }  # fmt: skip
@@ -56,11 +61,8 @@ def test_every_user_has_a_row_with_his_choice_and_why(
     assert len({row["assignment_id"] for row in rows.values()}) == 5
 
 
-def test_a_row_carries_scores_validity_and_products_in_scope(
-    spark: SparkSession, settings: Settings, catalogue: Catalogue
-) -> None:
-    rows, _ = run(spark, settings, catalogue, budget=0.45, products=5)
-    first, second, fifth = rows["u1"], rows["u2"], rows["u5"]
+def test_a_row_carries_scores_validity_and_products_in_scope(tight: dict[str, Row]) -> None:
+    first, second, fifth = tight["u1"], tight["u2"], tight["u5"]
     # Best first, in Dairy and below it; `Dairyfree` only begins with the same letters.
     assert first["product_ids"] == ["p1", "p2"]
     assert (first["expected_value"], first["expected_cost"], first["p_response"]) == (0.5, 0.4, 0.06)
