@@ -15,9 +15,9 @@ TEST_SETS = (
     "spark.driver_memory=2g",
     "spark.shuffle_partitions=2",
     "spark.snapshot_partitions=1",
-    "spark.conf={spark.ui.enabled: 'false', spark.databricks.delta.retentionDurationCheck.enabled: 'false',"
+    "spark.conf={spark.ui.enabled: 'false', spark.databricks.delta.retentionDurationCheck.enabled: 'false'}",
     # Short plans on small data: compiling them thoroughly costs more than running them.
-    " spark.driver.extraJavaOptions: '-Duser.timezone=UTC -XX:TieredStopAtLevel=1 -XX:+UseSerialGC'}",
+    "spark.conf={spark.driver.extraJavaOptions: '-Duser.timezone=UTC -XX:TieredStopAtLevel=1 -XX:+UseSerialGC'}",
 )
 
 
