@@ -14,9 +14,15 @@ from offerlake.deep.train import Task
 
 
 @pytest.fixture(scope="package")
-def examples(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> DataFrame:
-    """2,400 examples of 600 users in a lake whose path has a space."""
-    return written(spark, str(tmp_path_factory.mktemp("deep") / "my lake"), users=600)
+def root(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A lake whose path has a space."""
+    return str(tmp_path_factory.mktemp("deep") / "my lake")
+
+
+@pytest.fixture(scope="package")
+def examples(spark: SparkSession, root: str) -> DataFrame:
+    """2,400 examples of 600 users in the lake."""
+    return written(spark, root, users=600)
 
 
 @pytest.fixture(scope="package")

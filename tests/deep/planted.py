@@ -19,7 +19,7 @@ TURN = datetime(2025, 4, 14, tzinfo=UTC)  # the last round, which validates
 REGIONS = ("north", "south", "west")
 
 
-def planted(spark: SparkSession, *, users: int) -> DataFrame:
+def planted(*, users: int) -> pa.Table:
     """Examples of `users` × `DAYS`: log-odds = −1.5 + 1.5·z + 2·[age 30-39 and a gift], z = (views_28d − 5) / 3."""
     rng = np.random.default_rng(5)
     contract, rows = table("examples"), []
@@ -52,7 +52,7 @@ def planted(spark: SparkSession, *, users: int) -> DataFrame:
                 }
             )
     columns = {name: [row[name] for row in rows] for name in contract.names}
-    return spark.createDataFrame(pa.table(columns, schema=to_arrow_schema(contract.struct, timezone="UTC")))
+    return pa.table(columns, schema=to_arrow_schema(contract.struct, timezone="UTC"))
 
 
 def true_probability() -> Column:
@@ -65,5 +65,7 @@ def true_probability() -> Column:
 def written(spark: SparkSession, root: str, *, users: int) -> DataFrame:
     """The planted examples as version 1 of a lake's table, read back."""
     lake = Lake(spark, root)
-    version = lake.write("examples", planted(spark, users=users).repartition(3, F.col("user_id"))).version
+    version = lake.write(
+        "examples", spark.createDataFrame(planted(users=users)).repartition(3, F.col("user_id"))
+    ).version
     return lake.read("examples", version=version)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from datetime import date
-from pathlib import Path
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from deep.planted import written
 from offerlake import files
 from offerlake.artifacts import Artifacts
 from offerlake.config import Settings
@@ -19,10 +17,8 @@ from offerlake.pipeline import load_jobs
 from offerlake.tables import Lake
 
 
-def test_trains_publishes_and_measures(spark: SparkSession, settings: Settings, tmp_path: Path) -> None:
-    root = str(tmp_path / "lake")
-    examples = written(spark, root, users=300)
-    deep = settings.deep.model_copy(update={"processes": 1, "batch": 64, "epochs": 4})
+def test_trains_publishes_and_measures(spark: SparkSession, settings: Settings, examples: DataFrame, root: str) -> None:
+    deep = settings.deep.model_copy(update={"processes": 1, "batch": 64, "epochs": 6})
     run = settings.run.model_copy(update={"lake": root})
     job = load_jobs()["train_deep"]
     chosen = settings.model_copy(update={"deep": deep, "run": run})
@@ -33,8 +29,8 @@ def test_trains_publishes_and_measures(spark: SparkSession, settings: Settings, 
     lake = Lake(spark, root)
     metrics = {(row["name"], row["slice"]): row for row in lake.read("metrics").collect()}
     auc = metrics["deep.auc", "all"]
-    assert 0.65 < auc["low"] < auc["value"] < auc["high"] < 0.95
-    assert metrics["deep.epochs", "fold=0"]["value"] <= 4
+    assert 0.65 < auc["low"] < auc["value"] < auc["high"] < 0.85
+    assert metrics["deep.epochs", "fold=0"]["value"] <= 6
     assert metrics["deep.validation_log_loss", "fold=1"]["value"] == pytest.approx(
         metrics["deep.log_loss", "all"]["value"], abs=0.1
     )

@@ -50,7 +50,7 @@ def test_learns_a_number_and_an_interaction(task: Task, examples: DataFrame, tmp
     assert found.rows == 600
     assert best.auc is not None
     assert found.auc is not None
-    assert best.auc > 0.8
+    assert best.auc > 0.75
     assert found.auc > best.auc - 0.04
     assert found.log_loss is not None
     assert found.log_loss < (best.log_loss or 0) + 0.05
