@@ -21,6 +21,10 @@ from offerlake.response.features import Numbers, matrix, numbers_of, squeeze
 
 BASE = "p_no_offer"
 _TERMS = ("discount_rate", "redemption_cost", "scoped", "kind_affinity", "scope_affinity", "typical_order_value")
+_NAMED = (
+    "contact", "dose", "liking", "scope",
+    "dose·liking", "dose·liking²", "dose·scope", "dose·scoped", "dose·liking·scope",
+)  # fmt: skip
 _CLIP = 4.0  # standard deviations: an outlier may not move the effect
 _TINY = 1e-6
 Scaling = tuple[float, float]
@@ -63,16 +67,14 @@ class Design:
         user's typical order value. liking: kind_affinity, standardised within the kind. scope: scope_affinity,
         standardised, 0 for offers for everything. scoped: 1 for the others. Then one a kind and one an offer.
         """
-        named = ("contact", "dose", "liking", "dose·liking", "scope", "dose·scope", "dose·scoped")
-        return (*named, *[f"kind={kind}" for kind in self.likings], *[f"offer={offer}" for offer in self.offers])
+        return (*_NAMED, *[f"kind={kind}" for kind in self.likings], *[f"offer={offer}" for offer in self.offers])
 
     @property
     def blocks(self) -> tuple[Block, ...]:
         """The blocks of the effect model; those without users come first."""
-        single = ("contact", "dose", "liking", "dose·liking", "scope", "dose·scope", "dose·scoped")
         crossed = ("contact", "dose", "dose·liking", "dose·scope")
         return (
-            *[Block(name, (name,), users=False) for name in single],
+            *[Block(name, (name,), users=False) for name in _NAMED],
             Block("kind", tuple(f"kind={kind}" for kind in self.likings), users=False),
             Block("offer", tuple(f"offer={offer}" for offer in self.offers), users=False),
             *[Block(f"{name} × user", (name,), users=True) for name in crossed],
@@ -116,10 +118,15 @@ class Design:
         liking = np.clip(np.nan_to_num((squeeze(t[:, 3]) - means[kind]) / scales[kind]), -_CLIP, _CLIP)
         liking[kind < 0] = 0
         scope = np.where(scoped, np.clip(np.nan_to_num((t[:, 4] - self.scope[0]) / self.scope[1]), -_CLIP, _CLIP), 0)
-        columns = (np.ones(len(t)), dose, liking, dose * liking, scope, dose * scope, dose * scoped)
-        result[:, : len(columns)] = np.column_stack(columns)
+        both = liking * scope
+        result[:, : len(_NAMED)] = np.column_stack(
+            [
+                *(np.ones(len(t)), dose, liking, scope),
+                *(dose * part for part in (liking, liking**2, scope, scoped, both)),
+            ]
+        )
         rows = np.arange(len(t))
-        first = len(columns)
+        first = len(_NAMED)
         result[rows[kind >= 0], first + kind[kind >= 0]] = 1
         result[rows[offer >= 0], first + len(self.likings) + offer[offer >= 0]] = 1
         return np.where(sent[:, None], result, 0)

@@ -39,6 +39,16 @@ class Slope:
         """How much of the prediction is handed on: the slope within 0 and 1, nothing where its interval has 0 in it."""
         return 0.0 if self.value - _SURE * self.error <= 0 else min(self.value, 1.0)
 
+    def as_list(self) -> list[float | None]:
+        """Value and error as JSON's own types; an error without limit is null."""
+        return [self.value, self.error if np.isfinite(self.error) else None]
+
+    @staticmethod
+    def of(content: Sequence[float | None]) -> Slope:
+        """Reads what `as_list` gave."""
+        value, error = content
+        return Slope(float(value or 0.0), float("inf") if error is None else error)
+
 
 @dataclass(frozen=True)
 class Effect:
@@ -60,8 +70,8 @@ class Effect:
         """As JSON's own types."""
         return {
             "coefficients": [[float(value) for value in part] for part in self.coefficients],
-            "averages": [self.averages.value, self.averages.error],
-            "deviations": [self.deviations.value, self.deviations.error],
+            "averages": self.averages.as_list(),
+            "deviations": self.deviations.as_list(),
             "spreads": self.spreads,
         }
 
@@ -70,8 +80,8 @@ class Effect:
         """Reads what `as_dict` gave."""
         return Effect(
             coefficients=tuple(np.array(part) for part in content["coefficients"]),
-            averages=Slope(*content["averages"]),
-            deviations=Slope(*content["deviations"]),
+            averages=Slope.of(content["averages"]),
+            deviations=Slope.of(content["deviations"]),
             spreads=content["spreads"],
         )
 

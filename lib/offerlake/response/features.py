@@ -1,8 +1,8 @@
-"""From the columns of `examples` to the vector a model sees: one Spark ML pipeline, learnt on training rows.
+"""From the columns of `examples` to the vector a model sees: two Spark ML stages, learnt on training rows.
 
 A number x becomes sign(x)·log(1 + |x|), the training mean where it is missing or infinite, with a flag of its own where
-it was missing in training; a category becomes an index (trees) or indicators (linear models), values not seen in
-training share one more. A column that never changes is left out.
+it was missing in training. A category becomes one indicator a value; a value not seen in training has none. A column
+that never changes is left out.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from pyspark import TaskContext
-from pyspark.ml import PipelineModel, Transformer
-from pyspark.ml.feature import OneHotEncoder, SQLTransformer, StringIndexerModel, VectorAssembler
+from pyspark.ml import PipelineModel
+from pyspark.ml.feature import SQLTransformer, VectorAssembler
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
@@ -33,8 +33,7 @@ CATEGORIES: tuple[str, ...] = tuple(c.name for c in _COLUMNS if c.type == "strin
 """Columns of `examples` that a model may use."""
 
 MISSING = "(none)"
-TREES, LINE = "x_trees", "x_line"
-"""The two vectors: categories as indexes, and as indicators."""
+VECTOR = "x"
 
 _MOST_VALUES = 200  # of a category; one with more is an id, not a category
 
@@ -52,11 +51,6 @@ class Columns:
     numbers: dict[str, float]
     flagged: tuple[str, ...]
     categories: dict[str, tuple[str, ...]]
-
-    @property
-    def most_values(self) -> int:
-        """Values of the category that has most, the one for unknown values counted in."""
-        return max((len(values) for values in self.categories.values()), default=0) + 1
 
 
 def as_nothing(frame: DataFrame) -> DataFrame:
@@ -146,26 +140,23 @@ def one_row(content: object) -> pa.RecordBatch:
     )
 
 
-def encoder(columns: Columns, rows: DataFrame) -> PipelineModel:
-    """The stages that make `TREES` and `LINE`; of `rows` only the schema counts."""
-    stages: list[Transformer] = [SQLTransformer(statement=_statement(columns))]
-    numbers = [f"i_{name}" for name in columns.numbers] + [f"m_{name}" for name in columns.flagged]
-    texts, indexes, shown = ([f"{mark}_{name}" for name in columns.categories] for mark in "tch")
-    if indexes:
-        for name, text, index in zip(columns.categories, texts, indexes, strict=True):
-            labels = list(columns.categories[name])
-            stages.append(StringIndexerModel.from_labels(labels, text, outputCol=index, handleInvalid="keep"))
-        # The sizes come from the indexer's metadata: no pass over the rows.
-        shape = PipelineModel(stages).transform(rows)
-        stages.append(OneHotEncoder(inputCols=indexes, outputCols=shown, dropLast=False).fit(shape))
-    stages.append(VectorAssembler(inputCols=[*numbers, *indexes], outputCol=TREES))
-    stages.append(VectorAssembler(inputCols=[*numbers, *shown], outputCol=LINE))
-    return PipelineModel(stages)
+def encoder(columns: Columns) -> PipelineModel:
+    """The stages that add `VECTOR`."""
+    parts = {f"_n_{name}": _squeezed(name, mean) for name, mean in columns.numbers.items()}
+    parts |= {f"_m_{name}": f"CAST({_finite(name)} IS NULL AS DOUBLE)" for name in columns.flagged}
+    for name, values in columns.categories.items():
+        text = "IF(kind <> 'none', channel, NULL)" if name == "channel" else f"`{name}`"
+        for place, value in enumerate(values):
+            quoted = value.replace("\\", "\\\\").replace("'", "\\'")
+            parts[f"_c_{name}_{place}"] = f"CAST(coalesce({text}, '{MISSING}') = '{quoted}' AS DOUBLE)"
+    made = ", ".join(f"{expression} AS `{name}`" for name, expression in parts.items())
+    select = SQLTransformer(statement=f"SELECT *, {made} FROM __THIS__")  # noqa: S608  no user's text but quoted values
+    return PipelineModel([select, VectorAssembler(inputCols=list(parts), outputCol=VECTOR)])
 
 
-def encode(frame: DataFrame, fitted: PipelineModel, *, keep: Sequence[str]) -> DataFrame:
-    """The columns `keep` and the two vectors."""
-    return fitted.transform(frame).select(*keep, TREES, LINE)
+def encode(frame: DataFrame, fitted: PipelineModel) -> DataFrame:
+    """Adds `VECTOR`."""
+    return fitted.transform(frame).select(*frame.columns, VECTOR)
 
 
 def _text(name: str) -> Column:
@@ -173,17 +164,11 @@ def _text(name: str) -> Column:
     return F.when(F.col("kind") != "none", F.col("channel")) if name == "channel" else F.col(name)
 
 
-def _statement(columns: Columns) -> str:
-    def number(name: str) -> str:
-        value = f"CAST(`{name}` AS DOUBLE)"
-        return f"IF(abs({value}) < double('Infinity'), {value}, NULL)"
+def _finite(name: str) -> str:
+    value = f"CAST(`{name}` AS DOUBLE)"
+    return f"IF(abs({value}) < double('Infinity'), {value}, NULL)"
 
-    parts = [
-        f"coalesce(signum({number(name)}) * ln(1 + abs({number(name)})), {mean!r}D) AS `i_{name}`"
-        for name, mean in columns.numbers.items()
-    ]
-    parts += [f"CAST({number(name)} IS NULL AS DOUBLE) AS `m_{name}`" for name in columns.flagged]
-    for name in columns.categories:
-        text = "IF(kind <> 'none', channel, NULL)" if name == "channel" else f"`{name}`"
-        parts.append(f"coalesce({text}, '{MISSING}') AS `t_{name}`")
-    return f"SELECT *, {', '.join(parts)} FROM __THIS__"  # noqa: S608  the names are the contract's own
+
+def _squeezed(name: str, mean: float) -> str:
+    value = _finite(name)
+    return f"coalesce(signum({value}) * ln(1 + abs({value})), {mean!r}D)"

@@ -16,7 +16,7 @@ from offerlake.config import ResponseSettings
 from offerlake.errors import DataError
 from offerlake.randomness import fold
 from offerlake.response.calibration import Calibration
-from offerlake.response.features import CONTEXT, LINE, TREES, as_nothing
+from offerlake.response.features import CONTEXT, VECTOR, as_nothing, encode
 
 Engine = Literal["gbt", "xgboost", "logistic"]
 BASELINE: Engine = "logistic"
@@ -24,31 +24,28 @@ LABEL, WEIGHT = "y", "weight"
 """Columns of the encoded rows: the label as double, and how many rows a row stands for."""
 
 
-def estimator(
-    engine: Engine, settings: ResponseSettings, *, rows: float, most_values: int, seed: int
-) -> Estimator[Any]:
-    """An unfitted classifier of `LABEL` by one of the two vectors; it adds a column `probability`.
+def estimator(engine: Engine, settings: ResponseSettings, *, rows: float, seed: int) -> Estimator[Any]:
+    """An unfitted classifier of `LABEL` by `VECTOR`; it adds a column `probability`.
 
     Args:
         engine: `gbt` (Spark ML), `xgboost`, or `logistic`, the baseline.
         settings: Section `response`.
         rows: Rows that the training rows stand for: the baseline's penalty is the settings' over this.
-        most_values: Values of the category that has most.
         seed: Of the engine's own draws.
     """
     if engine == "logistic":
         return LogisticRegression(
-            featuresCol=LINE, labelCol=LABEL, weightCol=WEIGHT, regParam=settings.ridge / rows, maxIter=60, tol=1e-7
+            featuresCol=VECTOR, labelCol=LABEL, weightCol=WEIGHT, regParam=settings.ridge / rows, maxIter=60, tol=1e-7
         )
     if engine == "gbt":
         return GBTClassifier(
-            featuresCol=TREES,
+            featuresCol=VECTOR,
             labelCol=LABEL,
             weightCol=WEIGHT,
             maxIter=settings.trees,
             maxDepth=settings.depth,
             stepSize=settings.step,
-            maxBins=max(32, most_values + 1),
+            maxBins=32,
             minInstancesPerNode=settings.leaf,
             cacheNodeIds=True,
             checkpointInterval=-1,
@@ -60,7 +57,7 @@ def estimator(
     return cast(
         "Estimator[Any]",
         SparkXGBClassifier(
-            features_col=LINE,
+            features_col=VECTOR,
             label_col=LABEL,
             weight_col=WEIGHT,
             n_estimators=settings.trees,
@@ -76,7 +73,7 @@ def estimator(
 
 
 def chance(model: Model, frame: DataFrame, *, column: str) -> DataFrame:
-    """Adds P(label = 1) by a fitted classifier, not calibrated, to rows that have the vectors."""
+    """Adds P(label = 1) by a fitted classifier, not calibrated, to rows that have the vector."""
     kept = frame.columns
     return model.transform(frame).select(*kept, F.element_at(vector_to_array(F.col("probability")), 2).alias(column))
 
@@ -89,7 +86,8 @@ class ResponseModel:
         label: The column of `examples` it is the probability of.
         engine: What validation chose.
         seed: `run.seed`: with `folds` it says which fold a user is in.
-        models: One pipeline a fold, from the columns of `examples` to `probability`.
+        encoding: From the columns of `examples` to `VECTOR`; the same for all folds.
+        models: One classifier a fold, from `VECTOR` to `probability`.
         offered: One calibration a fold, for rows with an offer.
         nothing: The same for rows without; empty where the data has no control group.
     """
@@ -97,6 +95,7 @@ class ResponseModel:
     label: str
     engine: Engine
     seed: int
+    encoding: PipelineModel
     models: tuple[PipelineModel, ...]
     offered: tuple[Calibration, ...]
     nothing: tuple[Calibration, ...]
@@ -139,12 +138,9 @@ class ResponseModel:
         self, frame: DataFrame, *, column: str, calibrations: tuple[Calibration, ...], of_none: tuple[Calibration, ...]
     ) -> DataFrame:
         kept = frame.columns
-        encoded = frame
-        for stage in self.models[0].stages[:-1]:  # the folds share their encoding
-            encoded = cast("Model", stage).transform(encoded)
-        encoded = encoded.select(*kept, TREES, LINE)
+        encoded = encode(frame, self.encoding)
         for number, model in enumerate(self.models):
-            encoded = chance(cast("Model", model.stages[-1]), encoded, column=f"_p{number}")
+            encoded = chance(model, encoded, column=f"_p{number}")
         value: Column = F.lit(None).cast("double")
         for number in range(self.folds):
             raw = F.col(f"_p{number}")
@@ -156,6 +152,7 @@ class ResponseModel:
 
     def save(self, folder: str) -> bytes:
         """Writes the pipelines below `folder` and returns the rest, for `folder/response.json`."""
+        self.encoding.write().overwrite().save(f"{folder}/encoding")
         for number, model in enumerate(self.models):
             model.write().overwrite().save(f"{folder}/fold={number}")
         content = {
@@ -176,6 +173,7 @@ class ResponseModel:
             label=content["label"],
             engine=content["engine"],
             seed=content["seed"],
+            encoding=PipelineModel.load(f"{folder}/encoding"),
             models=tuple(PipelineModel.load(f"{folder}/fold={number}") for number in range(content["folds"])),
             offered=tuple(Calibration.of(item) for item in content["offered"]),
             nothing=tuple(Calibration.of(item) for item in content["nothing"]),

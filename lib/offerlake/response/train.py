@@ -19,7 +19,7 @@ from offerlake.config import ResponseSettings
 from offerlake.errors import DataError
 from offerlake.randomness import fold, uniform
 from offerlake.response.calibration import Bins, Calibration, binned, fit, pooled, slope_of
-from offerlake.response.features import CATEGORIES, NUMBERS, Columns, encode, encoder, learnable
+from offerlake.response.features import CATEGORIES, NUMBERS, VECTOR, Columns, encode, encoder, learnable
 from offerlake.response.models import BASELINE, LABEL, WEIGHT, Engine, ResponseModel, chance, estimator
 from offerlake.windows import TimeSplit, midnight, part_of, split_by_time
 
@@ -189,8 +189,8 @@ def _encoded(keyed: DataFrame, *, ones: float, zeros: float) -> Iterator[_Rows]:
     try:
         teaching = ordered.where(F.col("part") == "train")
         columns = learnable(teaching)
-        encoding = encoder(columns, teaching)
-        encoded = encode(ordered, encoding, keep=_KEYS).persist(StorageLevel.MEMORY_AND_DISK)
+        encoding = encoder(columns)
+        encoded = encode(ordered, encoding).select(*_KEYS, VECTOR).persist(StorageLevel.MEMORY_AND_DISK)
         yield _Rows(frame=encoded, encoding=encoding, columns=columns, ones=ones, zeros=zeros)
     finally:
         ordered.unpersist()
@@ -212,7 +212,7 @@ def _fitted(
     )
     weight = F.when(F.col(LABEL) == 1, F.lit(1.0)).otherwise(F.lit(1.0 / share))
     frame = teaching.where(drawn).withColumn(WEIGHT, weight)
-    chosen = estimator(engine, settings, rows=size, most_values=rows.columns.most_values, seed=seed)
+    chosen = estimator(engine, settings, rows=size, seed=seed)
     return cast("Model", chosen.fit(frame))
 
 
@@ -260,7 +260,8 @@ def _cross_fitted(
         label=label,
         engine=engine,
         seed=seed,
-        models=tuple(PipelineModel([*rows.encoding.stages, model]) for model in fitted),
+        encoding=rows.encoding,
+        models=tuple(PipelineModel([model]) for model in fitted),
         offered=offered or nothing,
         nothing=nothing,
     )
@@ -269,8 +270,8 @@ def _cross_fitted(
 def _tested(rows: _Rows, model: ResponseModel, *, seed: int) -> Judged:
     testing = rows.frame.where(F.col("part") == "test")
     parts = []
-    for number, pipeline in enumerate(model.models):
-        own = chance(cast("Model", pipeline.stages[-1]), testing.where(F.col("fold") == number), column="raw")
+    for number, classifier in enumerate(model.models):
+        own = chance(classifier, testing.where(F.col("fold") == number), column="raw")
         offered = model.offered[number].column(F.col("raw"))
         of_none = (model.nothing or model.offered)[number].column(F.col("raw"))
         parts.append(own.withColumn("p", F.when(F.col("group") == "offered", offered).otherwise(of_none)))

@@ -1,0 +1,166 @@
+"""Training of the response model on a planted shop."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pyspark.sql import SparkSession
+from sklearn.metrics import roc_auc_score
+from tests.response.planted import START, Shop, frame, shop
+
+from offerlake.config import ResponseSettings, Settings
+from offerlake.errors import DataError
+from offerlake.response.models import ResponseModel
+from offerlake.response.train import Trained, labels_of, train_response
+
+SEED = 7
+
+
+@pytest.fixture(scope="module")
+def quick(settings: Settings) -> ResponseSettings:
+    return settings.response.model_copy(update={"trees": 6, "depth": 3})
+
+
+@pytest.fixture(scope="module")
+def planted() -> Shop:
+    return shop(users=2500, rounds=4)
+
+
+@pytest.fixture(scope="module")
+def trained(spark: SparkSession, planted: Shop, quick: ResponseSettings) -> Trained:
+    return train_response(frame(spark, planted.rows), settings=quick, label="responded", seed=SEED)
+
+
+def test_the_better_model_on_later_days_is_chosen_and_both_are_told(trained: Trained) -> None:
+    losses = {engine: judged.accuracy.log_loss or 9.0 for engine, judged in trained.validation.items()}
+    assert set(losses) == {"gbt", "logistic"}
+    assert trained.model.engine == min(losses, key=lambda engine: losses[engine])
+    assert trained.split.validation_from == START + timedelta(days=42)
+    assert trained.rows == {
+        "all": 10_000, "fit": 10_000, "train": 7_500, "validation": 2_500, "test": 0, "no_history": 0, "straddling": 0
+    }  # fmt: skip
+    for judged in trained.validation.values():
+        assert judged.accuracy.auc is not None
+        assert 0.6 < judged.accuracy.auc < 0.85
+        assert sum(rows for rows, _, _ in judged.bins) == 2_500
+
+
+def test_columns_that_never_change_are_left_out(trained: Trained) -> None:
+    assert "sessions_84d" in trained.columns.numbers
+    assert "views_28d" not in trained.columns.numbers
+    assert trained.columns.flagged == ("visit_recency_days", "depth")
+    assert trained.columns.categories == {
+        "region": ("east", "north", "south"),
+        "kind": ("content", "gift", "none", "percent_off"),
+        "channel": ("(none)", "email"),
+    }
+
+
+def test_predictions_are_calibrated_rank_well_and_know_nothing_from_an_offer(
+    spark: SparkSession, planted: Shop, trained: Trained
+) -> None:
+    rows = frame(spark, planted.rows)
+    both = trained.model.predict_nothing(trained.model.predict(rows, column="p"), column="p0")
+    assert both.columns == [*rows.columns, "p", "p0"]
+    got = both.select("exposure_id", "kind", "p", "p0", "responded").orderBy("exposure_id").toPandas()
+    assert list(got["kind"]) == list(planted.rows["kind"])
+    truth = np.repeat(planted.base, 4)
+    assert np.corrcoef(got["p0"], truth)[0, 1] > 0.7
+    assert got["p0"].mean() == pytest.approx(truth.mean(), abs=0.012)
+    nothing = got["kind"] == "none"
+    np.testing.assert_allclose(got["p"][nothing], got["p0"][nothing])
+    assert got["p"].mean() == pytest.approx(got["responded"].mean(), abs=0.012)
+    assert roc_auc_score(got["responded"], got["p"]) > 0.65
+
+
+def test_a_users_numbers_do_not_depend_on_his_own_outcomes(
+    spark: SparkSession, planted: Shop, quick: ResponseSettings, trained: Trained
+) -> None:
+    fold0 = (
+        frame(spark, planted.rows).where(trained.model.fold() == 0).select("user_id").distinct().toPandas()["user_id"]
+    )
+    turned = planted.rows.copy()
+    mine = turned["user_id"].isin(fold0) & (turned["shown_date"] < trained.split.validation_from)
+    turned.loc[mine, "responded"] = 1 - turned.loc[mine, "responded"]
+    # The turned labels would also turn the choice of the engine: only the baseline is compared.
+    engine = quick.model_copy(update={"engine": "gbt", "trees": 1, "depth": 1, "step": 0.01})
+    before = train_response(frame(spark, planted.rows), settings=engine, label="responded", seed=SEED)
+    after = train_response(frame(spark, turned), settings=engine, label="responded", seed=SEED)
+    assert before.model.engine == after.model.engine == "logistic"
+    few = frame(spark, planted.rows[::40])
+    left = before.model.predict(few, column="p").orderBy("exposure_id").toPandas()
+    right = after.model.predict(few, column="p").orderBy("exposure_id").toPandas()
+    own = left["user_id"].isin(fold0)
+    np.testing.assert_allclose(left["p"][own], right["p"][own], rtol=1e-6)
+    assert np.abs(left["p"][~own] - right["p"][~own]).max() > 0.01
+
+
+def test_saved_and_loaded_it_predicts_the_same(
+    spark: SparkSession, planted: Shop, trained: Trained, tmp_path: Path
+) -> None:
+    folder = f"file://{tmp_path}/model"
+    content = trained.model.save(folder)
+    (tmp_path / "model" / "response.json").write_bytes(content)
+    again = ResponseModel.load(spark, folder)
+    rows = planted.rows[:50].assign(region="unseen", visit_recency_days=np.inf)
+    want = trained.model.predict(frame(spark, rows), column="p").orderBy("exposure_id").toPandas()["p"]
+    got = again.predict(frame(spark, rows), column="p").orderBy("exposure_id").toPandas()["p"]
+    assert list(got) == list(want)
+    assert got.between(0, 1, inclusive="neither").all()
+
+
+def test_the_test_days_teach_nothing_and_are_judged(
+    spark: SparkSession, planted: Shop, quick: ResponseSettings
+) -> None:
+    last = START + timedelta(days=42)
+    rows = planted.rows.copy()
+    rows.loc[:9, "label_end"] = rows["label_end"].max()  # ten of the first days' rows reach into the test
+    noise = rows["shown_date"] >= last
+    rows.loc[noise, "responded"] = np.random.default_rng(0).integers(0, 2, noise.sum())
+    settings = quick.model_copy(update={"test_from": last})
+    found = train_response(frame(spark, rows), settings=settings, label="responded", seed=SEED)
+    straddling = int((rows[:10]["shown_date"] < last).sum())
+    assert found.rows["straddling"] == straddling
+    assert found.rows["test"] == 2_500
+    assert found.rows["fit"] == 7_500 - straddling
+    assert found.test is not None
+    assert found.test.accuracy.auc == pytest.approx(0.5, abs=0.05)  # the test's labels are coin flips
+    assert found.validation[found.model.engine].accuracy.auc > 0.6  # type: ignore[operator]
+
+
+def test_days_before_any_history_are_left_out_and_counted(
+    spark: SparkSession, planted: Shop, quick: ResponseSettings
+) -> None:
+    rows = planted.rows.copy()
+    rows.loc[rows["shown_date"] == START, ["orders_364d", "sessions_84d"]] = 0
+    found = train_response(frame(spark, rows), settings=quick, label="responded", seed=SEED)
+    assert found.rows["no_history"] == 2_500
+    assert found.rows["fit"] == 7_500
+
+
+def test_bad_examples_are_told(spark: SparkSession, planted: Shop, quick: ResponseSettings) -> None:
+    few = planted.rows[:400]
+    with pytest.raises(DataError, match="never 1"):
+        train_response(frame(spark, few.assign(responded=0)), settings=quick, label="responded", seed=SEED)
+    one_day = few[few["shown_date"] == START]
+    with pytest.raises(DataError, match="two"):
+        train_response(frame(spark, one_day), settings=quick, label="responded", seed=SEED)
+    one_user = planted.rows[planted.rows["user_id"] == "u000001"].assign(responded=[0, 1, 0, 1])
+    with pytest.raises(DataError, match=r"response\.folds"):
+        train_response(
+            frame(spark, one_user),
+            settings=quick.model_copy(update={"validation_share": 0.5}),
+            label="responded",
+            seed=SEED,
+        )
+
+
+def test_effects_need_both_arms_at_random(spark: SparkSession, planted: Shop) -> None:
+    few = planted.rows[:200]
+    assert labels_of(frame(spark, few), label="redeemed") == ("redeemed", "responded")
+    assert labels_of(frame(spark, few.assign(propensity=np.nan)), label="redeemed") == ("redeemed",)
+    assert labels_of(frame(spark, few.assign(propensity=1.0)), label="redeemed") == ("redeemed",)
+    assert labels_of(frame(spark, few[few["treatment"] == 1]), label="responded") == ("responded",)
