@@ -12,7 +12,8 @@ from offerlake.evaluate import offpolicy, oracle
 from offerlake.evaluate.totals import by_arm, totals
 from offerlake.features.offer_context import offer_context
 from offerlake.job import Context, Job, main
-from offerlake.response.score import load_models, score_pairs
+from offerlake.response.features import as_nothing
+from offerlake.response.score import load_models, value_pairs
 from offerlake.schemas.gold import USER_FEATURE_COLUMNS
 
 
@@ -58,12 +59,15 @@ def _policy_value(ctx: Context, price: float | None) -> offpolicy.PolicyValue | 
         "exposure_id", "user_id", F.col("shown_date").alias("as_of"), F.col("offer_id").alias("given"), "propensity",
         "margin", *[column.name for column in USER_FEATURE_COLUMNS],
     )  # fmt: skip
-    pairs = shown.join(_scores(ctx).select("user_id", "offer_id", "channel"), on="user_id", how="left")
-    tables = {name: ctx.read(name) for name in ("offers", "offer_products", "products", "clicks", "order_lines")}
     models = load_models(ctx.spark, response=ctx.model("response").path, uplift=ctx.model("uplift").path)
-    scored = score_pairs(offer_context(pairs, **tables), models, contact_cost=ctx.settings.decide.contact_cost)
     if models.base is None:
         return None
+    # A row's P(responded | nothing) is the same for all offers: predicted once, before they come in.
+    based = models.base.predict_nothing(as_nothing(shown), column="p_no_offer").select(*shown.columns, "p_no_offer")
+    pairs = based.join(_scores(ctx).select("user_id", "offer_id", "channel"), on="user_id", how="left")
+    tables = {name: ctx.read(name) for name in ("offers", "offer_products", "products", "clicks", "order_lines")}
+    described = offer_context(pairs, **tables).withColumn("p_response", F.lit(None).cast("double"))
+    scored = value_pairs(described, models, contact_cost=ctx.settings.decide.contact_cost)
     return offpolicy.policy_value(
         scored.select(
             "exposure_id", "user_id", F.col("as_of").alias("shown_date"), "given", "propensity", "margin",

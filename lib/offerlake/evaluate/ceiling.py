@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from offerlake.evaluate.truth import generator
 from offerlake.schemas.gold import USER_FEATURE_COLUMNS
 
 Floats = npt.NDArray[np.float64]
@@ -64,7 +65,7 @@ def fit_ceiling(features: Floats, value: Floats, cost: Floats, *, seed: int) -> 
     target = np.hstack([value, cost])
     # Every offer counts alike, whatever the size of its effects.
     middle, scale = target.mean(axis=0), np.maximum(target.std(axis=0), 1e-12)
-    fold = np.random.default_rng([seed, 3]).integers(0, FOLDS, size=len(target))
+    fold = generator(seed, 3).integers(0, FOLDS, size=len(target))
     predicted = np.tile(middle, (len(target), 1))
     for held in range(FOLDS):
         learn, judge = fold != held, fold == held

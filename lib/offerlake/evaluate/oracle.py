@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from offerlake.errors import DataError
 from offerlake.evaluate.ceiling import can_fit, feature_matrix, fit_ceiling
-from offerlake.evaluate.truth import Assigner, Floats, Number, Shop, oracle_shares
+from offerlake.evaluate.truth import Assigner, Floats, Number, Shop, generator, oracle_shares
 
 MOST_PAIRS = 6_000_000
 """Pairs of user and offer: 500,000 users with 12 offers take about 2 GiB."""
@@ -176,7 +176,7 @@ def assemble(pairs: pd.DataFrame, users: pd.DataFrame, *, arms: Sequence[Arm], o
         arm_effect=np.array([known[name].effect if name in known else 0.0 for name in offer_ids]),
         arm_use=np.array([known[name].use if name in known else 0.0 for name in offer_ids]),
         # Ties of the old rule are cut by chance, and everybody is worth something to it.
-        rule_order=orders + np.random.default_rng([seed, 4]).uniform(size=len(user_ids)),
+        rule_order=orders + generator(seed, 4).uniform(size=len(user_ids)),
         rule_offer=offer_ids.index(old_rule) if old_rule in offer_ids else -1,
         ceiling_value=ceiling[0],
         ceiling_cost=ceiling[1],

@@ -75,6 +75,11 @@ class Number:
     high: float | None = None
 
 
+def generator(seed: int, use: int) -> np.random.Generator:
+    """A generator of its own for each use of a seed, which may be negative."""
+    return np.random.default_rng([seed % 2**32, use])
+
+
 def oracle_budget(shop: Shop) -> float:
     """Half of what the oracle spends where nothing limits it."""
     best = shop.true_value.argmax(axis=1)
@@ -94,7 +99,7 @@ def choose_all(shop: Shop, *, assign: Assigner, budget: float, seed: int) -> dic
         best = order.max(axis=1, keepdims=True)
         return within(np.where(order == best, order, -np.inf), np.ones_like(order))
 
-    rng = np.random.default_rng([seed, 1])
+    rng = generator(seed, 1)
     allowed = np.isfinite(shop.true_value)
     lottery = np.where(allowed, rng.uniform(size=allowed.shape), -np.inf)
     found = {
@@ -156,7 +161,7 @@ def oracle_shares(shop: Shop, *, assign: Assigner, samples: int, seed: int) -> l
     )
     names = list(of)
     table = np.column_stack([of[name] for name in names])
-    weights = np.random.default_rng([seed, 2]).poisson(1.0, size=(samples, len(table))).astype(np.float64)
+    weights = generator(seed, 2).poisson(1.0, size=(samples, len(table))).astype(np.float64)
     sums = dict(zip(names, np.vstack([table.sum(axis=0), weights @ table]).T, strict=True))
 
     def ratio(name: str, upper: Floats, lower: Floats) -> Number:

@@ -77,13 +77,31 @@ def score_pairs(pairs: DataFrame, models: ScoringModels, *, contact_cost: Mappin
     Returns:
         pairs with `SCORES`, doubles rounded to 9 digits after the point.
     """
-    response, uplift = models.response, models.uplift
     kept = [name for name in pairs.columns if name not in SCORES]
-    scored = response.predict(pairs.select(kept), column="p_response")
+    scored = models.response.predict(pairs.select(kept), column="p_response")
     if models.base is None:
         scored = scored.withColumn(BASE, F.lit(None).cast("double"))
     else:
         scored = models.base.predict_nothing(scored, column=BASE)
+    return value_pairs(scored, models, contact_cost=contact_cost)
+
+
+def value_pairs(scored: DataFrame, models: ScoringModels, *, contact_cost: Mapping[str, float]) -> DataFrame:
+    """The effect and the money of pairs whose probabilities are known: the second half of `score_pairs`.
+
+    Many offers of one user and day share P(responded | nothing), by far the dearest part: whoever needs no p_response
+    predicts that once and comes here.
+
+    Args:
+        scored: As `pairs` of `score_pairs`, with p_response and p_no_offer (double, both may be null).
+        models: From `load_models`.
+        contact_cost: As in `score_pairs`.
+
+    Returns:
+        As `score_pairs`.
+    """
+    response, uplift = models.response, models.uplift
+    kept = [name for name in scored.columns if name not in SCORES]
     scored = scored.withColumn("_money", _priced(uplift, uplift.design.row(), response.fold()))
     sent = F.col("kind") != "none"
     own, base, used = F.col("p_response"), F.col(BASE), F.col("_money.used")
