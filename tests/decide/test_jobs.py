@@ -1,0 +1,80 @@
+"""The jobs that assign and publish: a published run is final."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from pyspark.sql import Row, SparkSession
+from pyspark.sql import functions as F
+
+from decide.made import DAY, frame, score
+from offerlake.config import Settings
+from offerlake.decide.assignment import Catalogue
+from offerlake.errors import DataError
+from offerlake.job import Job, execute
+from offerlake.pipeline import load_jobs
+from offerlake.tables import Lake
+
+SCORES = [score("u1", "o1", 0.5, 0.4), score("u2", "o3", 0.3, 0.5), score("u3", "o3", -0.1, 0.2)]
+
+
+@pytest.fixture(scope="module")
+def jobs() -> dict[str, Job]:
+    """All jobs."""
+    return load_jobs()
+
+
+def own(settings: Settings, root: Path, budget: float) -> Settings:
+    """The settings of this lake."""
+    places = {"lake": str(root / "lake"), "publish": str(root / "drops")}
+    decide = {"budget": budget, "holdout_share": 0.0, "explore_share": 0.0}
+    return settings.model_copy(
+        update={
+            "run": settings.run.model_copy(update=places),
+            "decide": settings.decide.model_copy(update=decide),
+        }
+    )
+
+
+def test_a_published_run_is_final(
+    spark: SparkSession, settings: Settings, catalogue: Catalogue, jobs: dict[str, Job], tmp_path: Path
+) -> None:
+    lake = Lake(spark, str(tmp_path / "lake"))
+    for name in ("users", "offers", "offer_products", "products", "candidates"):
+        lake.write(name, getattr(catalogue, name))
+    lake.write("offer_scores", frame(spark, "offer_scores", SCORES))
+
+    def go(name: str, run_id: str, *, budget: float = 1.0, force: bool = False) -> None:
+        chosen = own(settings, tmp_path, budget)
+        execute(jobs[name], spark=spark, settings=chosen, as_of=DAY, run_id=run_id, force=force)
+
+    def rows(run_id: str) -> list[Row]:
+        found = lake.read("user_offers").where(F.col("run_id") == run_id)
+        return sorted(found.collect(), key=lambda row: str(row["user_id"]))
+
+    go("assign_offers", "r1", budget=0.45)
+    go("assign_offers", "r1")  # not published yet: it replaces itself
+    first = rows("r1")
+    assert [row["offer_id"] for row in first] == ["o1", "o3", None, None, None]
+    metrics = {row["name"]: row["value"] for row in lake.read("metrics").collect()}
+    assert (metrics["offers.budget"], metrics["offers.spend"], metrics["offers.price"]) == (1.0, 0.9, 0.0)
+
+    go("publish_offers", "r1")
+    manifest = json.loads((tmp_path / "drops" / DAY.isoformat() / "r1" / "manifest.json").read_text())
+    assert (manifest["rows"], manifest["users"]) == (2, 5)
+
+    # The same run again: nothing changes, whatever the scores say now.
+    lake.write("offer_scores", frame(spark, "offer_scores", SCORES[:1]))
+    go("assign_offers", "r1")
+    go("publish_offers", "r1")
+    assert rows("r1") == first
+
+    # Another run of the same day is refused, also by the drop alone, and comes beside the first where it is forced.
+    with pytest.raises(DataError, match="published by run r1"):
+        go("assign_offers", "r2")
+    assert rows("r2") == []
+    go("assign_offers", "r2", force=True)
+    assert [row["offer_id"] for row in rows("r2")] == ["o1", None, None, None, None]
+    assert rows("r1") == first
