@@ -154,13 +154,26 @@ def _leaves() -> list[tuple[str, str]]:
 
 
 def _read_of_settings(tree: ast.AST) -> set[str]:
-    """Names read from a variable or attribute that is called settings, or after a section."""
+    """Names read from what holds settings: by its name, by its annotation, or by what was assigned to it."""
     holders = {"settings", *Settings.model_fields}
-    read: set[str] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and _last(node.value) in holders:
-            read.add(node.attr)
-    return read
+        if isinstance(node, ast.arg) and _last(node.annotation).endswith("Settings"):
+            holders.add(node.arg)
+        elif isinstance(node, ast.AnnAssign) and _last(node.annotation).endswith("Settings"):
+            holders.add(_last(node.target))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign):
+            for target, value in _pairs(node):
+                if _last(value) in holders and _last(target):
+                    holders.add(_last(target))
+    return {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and _last(node.value) in holders}
+
+
+def _pairs(node: ast.Assign) -> list[tuple[Any, Any]]:
+    target = node.targets[0]
+    if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+        return list(zip(target.elts, node.value.elts, strict=False))
+    return [(target, node.value)]
 
 
 def _last(node: Any) -> str:
