@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from offerlake.features.events import daily_activity
 from offerlake.features.examples import counts, examples, known_exposures
+from offerlake.features.history import require_history
 from offerlake.job import Context, Job, main
 from offerlake.schemas.gold import EXAMPLES
 
@@ -17,6 +18,7 @@ def run(ctx: Context) -> None:
     ctx.metric("examples.final", found.final)
     ctx.metric("examples.open", found.open)
     if not found.days:
+        require_history(ctx.as_of, clicks=ctx.read("clicks"), order_lines=ctx.read("order_lines"))
         ctx.count(rows_out=ctx.write("examples", ctx.spark.createDataFrame([], EXAMPLES.struct)))
         return
     clicks, order_lines, redemptions = ctx.read("clicks"), ctx.read("order_lines"), ctx.read("redemptions")

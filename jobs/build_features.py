@@ -6,6 +6,7 @@ from pyspark.sql import functions as F
 
 from offerlake.features.affinity import user_profiles
 from offerlake.features.events import daily_activity
+from offerlake.features.history import require_history
 from offerlake.features.interactions import interactions
 from offerlake.features.products import product_features
 from offerlake.features.users import known_users, user_features
@@ -17,6 +18,7 @@ def run(ctx: Context) -> None:
     """Writes the slice of `as_of` of three tables."""
     settings = ctx.settings
     clicks, order_lines = ctx.read("clicks"), ctx.read("order_lines")
+    require_history(ctx.as_of, clicks=clicks, order_lines=order_lines)
     products, users = ctx.read("products"), ctx.read("users")
     wanted = known_users(ctx.as_of, users=users, clicks=clicks, order_lines=order_lines)
     daily = daily_activity(
