@@ -160,7 +160,7 @@ def test_orders(spark: SparkSession, clean: CleanSettings, known: dict[str, Any]
             ({"line_id": "2", "unit_price": None, "discount": None, "net_amount": "9"}, "good"),
             ({"line_id": "3", "unit_price": None}, "missing:unit_price"),
             ({"line_id": "4", "quantity": "0"}, "range:quantity"),
-            ({"line_id": "5", "unit_price": "-5"}, "range:unit_price"),
+            ({"line_id": "5", "unit_price": "-5", "net_amount": "9"}, "range:unit_price"),
             ({"line_id": "6", "net_amount": "-5"}, "range:net_amount"),
             ({"line_id": "7", "net_amount": "n/a"}, "unparsable:net_amount"),
             ({"line_id": "8", "unit_price": "2000000"}, "range:unit_price"),

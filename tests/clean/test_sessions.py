@@ -1,0 +1,83 @@
+"""Sessions: cut by a pause, owned by who logs in, and refused where a machine made them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from clean.made import Said, outcomes, raw
+from offerlake.clean.clicks import clean_clicks
+from offerlake.clean.quarantine import Cleaned
+from offerlake.config import Settings
+
+START = datetime(2025, 1, 6, 12, tzinfo=UTC)
+
+
+def click(name: str, seconds: float, *, user: str | None = None, browser: str | None = None) -> dict[str, Any]:
+    when = (START + timedelta(seconds=seconds)).isoformat()
+    return {
+        "event_id": name,
+        "user_id": user,
+        "anonymous_id": browser,
+        "event_time": when,
+        "arrived_at": when,
+        "event_type": "view",
+    }
+
+
+def cleaned(spark: SparkSession, settings: Settings, rows: list[dict[str, Any]]) -> Cleaned:
+    return clean_clicks(
+        raw(spark, "clicks", rows),
+        products=spark.createDataFrame([], "product_id string"),
+        users=spark.createDataFrame([], "user_id string"),
+        settings=settings.clean,
+        reading=Said(),
+        quote=50,
+    )
+
+
+def test_a_pause_ends_a_session_and_a_login_owns_it(spark: SparkSession, settings: Settings) -> None:
+    minute = 60
+    rows = [
+        click("a1", 0, browser="b1"),
+        click("a2", 29 * minute, browser="b1"),
+        click("a3", 59 * minute, user="u1", browser="b1"),
+        click("a4", 60 * minute, browser="b1"),
+        click("b1", 90 * minute + 1, browser="b1"),  # 30 minutes and a second later: nobody logs in again
+        click("c1", 0, browser="b2"),
+        click("d1", 0, user="u1"),  # a log that names no browser: the user's own sessions
+        click("d2", 10, user="u1"),
+        click("d2", 10, user="u1"),
+        {**click("d1", 7200, user="u1"), "event_type": "search"},  # other content: bridges nothing
+        click("d3", 2400, user="u1"),
+    ]
+    found = cleaned(spark, settings, rows)
+    assert outcomes(found) == ["good"] * 8 + ["duplicate", "changed:event_id", "good"]
+    good = {row["event_id"]: row for row in found.good.collect()}
+    groups: dict[str, list[str]] = {}
+    for name in sorted(good):
+        groups.setdefault(good[name]["session_id"], []).append(name)
+    assert sorted(groups.values()) == [["a1", "a2", "a3", "a4"], ["b1"], ["c1"], ["d1", "d2"], ["d3"]]
+    assert {name: good[name]["user_id"] for name in ("a1", "a2", "a3", "a4", "b1", "c1", "d1")} == {
+        "a1": "u1", "a2": "u1", "a3": "u1", "a4": "u1", "b1": None, "c1": None, "d1": "u1",
+    }  # fmt: skip
+    assert good["a1"]["anonymous_id"] == "b1"
+    again = {row["event_id"]: row["session_id"] for row in cleaned(spark, settings, rows[::-1]).good.collect()}
+    assert again == {name: row["session_id"] for name, row in good.items()}
+
+
+def test_bots_by_rate_and_by_regularity(spark: SparkSession, settings: Settings) -> None:
+    assert (settings.clean.bot_min_events, settings.clean.bot_events_per_minute) == (30, 30)
+    fast = [click(f"f{k}", k * 1.0 + (k % 3) * 0.3, browser="fast") for k in range(30)]
+    short = [click(f"s{k}", k * 1.0, browser="short") for k in range(29)]
+    even = [click(f"e{k}", k * 60, user="even") for k in range(30)]
+    # 40 events within 39 times 20 seconds on average, with pauses from 2 to 38 seconds: a person in a hurry.
+    human = [click(f"h{k}", k * 20 + (k * 7 % 19) - 9, user="human") for k in range(40)]
+    later = [click("f-later", 7200, browser="fast")]
+    found = cleaned(spark, settings, [*fast, *short, *even, *human, *later])
+    assert outcomes(found) == ["bot:rate"] * 30 + ["good"] * 29 + ["bot:pause_spread"] * 30 + ["good"] * 41
+    reasons = found.quarantined.select(F.explode("reasons")).distinct().collect()
+    assert sorted(row[0] for row in reasons) == ["bot:pause_spread=0.000", "bot:rate=60.0/min"]

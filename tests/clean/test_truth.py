@@ -1,0 +1,101 @@
+"""The test shop's known dirt is found to the row, and its bots with the stated precision and recall."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import date
+from pathlib import Path
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from offerlake import pipeline
+from offerlake.config import Settings
+from offerlake.simulate import simulate_shop
+from offerlake.tables import Lake
+
+FEEDS = ("clicks", "orders", "products", "users", "offers", "exposures", "redemptions")
+SILVER = {"orders": "order_lines"}
+TO_CODE = {
+    "malformed": ("malformed_json", "malformed_csv"),
+    "bad_time": ("unparsable",),
+    "bad_number": ("unparsable",),
+    "unknown_offer": ("unknown",),
+    "clock_skew": ("clock_skew",),
+}
+
+
+@pytest.fixture(scope="module")
+def shop(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, Path]:
+    root = tmp_path_factory.mktemp("shop")
+    small = settings.simulate.model_copy(
+        update={"users": 120, "products": 100, "duplicates": 0.02, "malformed": 0.02, "unknown": 0.02, "bots": 0.1}
+    )
+    run = settings.run.model_copy(
+        update={"lake": str(root / "lake"), "landing": str(root / "landing"), "source": "shop"}
+    )
+    made = settings.model_copy(update={"simulate": small, "run": run})
+    simulate_shop(spark, made, landing=run.landing, truth=str(root / "truth"))
+    jobs = pipeline.load_jobs()
+    part = [job for name, job in jobs.items() if name == "ingest" or name.startswith("clean_")]
+    pipeline.run(spark, made, date(2025, 9, 3), part=part)
+    return Lake(spark, run.lake), root / "truth"
+
+
+def codes(lake: Lake, feed: str) -> Counter[str]:
+    first = F.split_part(F.get("reasons", F.lit(0)), F.lit(":"), F.lit(1))
+    rows = lake.read("quarantine").where(F.col("feed") == feed).select(first.alias("code")).collect()
+    return Counter(row["code"] for row in rows)
+
+
+def test_every_record_is_accounted_for(shop: tuple[Lake, Path]) -> None:
+    lake, _ = shop
+    ended = {row["job"]: row for row in lake.read("runs").where("event = 'finish'").collect()}
+    for row in ended.values():
+        assert row["rows_in"] == row["rows_out"] + (row["duplicates"] or 0) + row["quarantined"], row["job"]
+    for feed in FEEDS:
+        row = ended[f"clean_{feed}"]
+        assert row["rows_in"] == lake.read(f"raw_{feed}").count()
+        assert row["rows_out"] == lake.read(SILVER.get(feed, feed)).count() > 0
+        refused = lake.read("quarantine").where((F.col("feed") == feed) & (F.col("job") == f"clean_{feed}"))
+        assert row["quarantined"] == refused.count()
+
+
+def test_dirt_is_found_to_the_row(spark: SparkSession, shop: tuple[Lake, Path]) -> None:
+    lake, truth = shop
+    ended = {row["job"]: row for row in lake.read("runs").where("event = 'finish'").collect()}
+    dirt = spark.read.parquet(f"{truth}/dirt").groupBy("feed", "kind").agg(F.sum("count")).collect()
+    known = {(row[0], row[1]): row[2] for row in dirt}
+    for feed in FEEDS:
+        wanted: Counter[str] = Counter()
+        for kind, names in TO_CODE.items():
+            wanted["|".join(names)] += known.get((feed, kind), 0)
+        found = codes(lake, feed)
+        for names, count in wanted.items():
+            assert sum(found[name] for name in names.split("|")) == count, (feed, names)
+        assert ended[f"clean_{feed}"]["duplicates"] == known.get((feed, "duplicate"), 0), feed
+    numbers = {row["name"]: row["value"] for row in lake.read("metrics").collect()}
+    assert known["clicks", "unknown_user"] > 0
+    assert numbers["clean.clicks.unknown_products"] == known["clicks", "unknown_product"]
+
+
+def test_bots_are_found(spark: SparkSession, shop: tuple[Lake, Path]) -> None:
+    lake, truth = shop
+    bots = spark.read.parquet(f"{truth}/bots").select(F.coalesce("user_id", "anonymous_id").alias("visitor"))
+    names = {row["visitor"] for row in bots.collect()}
+    refused = lake.read("quarantine").where("feed = 'clicks' AND reasons[0] LIKE 'bot:%'")
+    found = visitors(
+        refused.select(F.from_json("record", "user_id string, anonymous_id string").alias("r")).select("r.*")
+    )
+    through = visitors(lake.read("clicks").select("user_id", "anonymous_id"))
+    hits, false_alarms = sum(found[name] for name in names), sum(found.values()) - sum(found[name] for name in names)
+    missed = sum(through[name] for name in names)
+    assert hits > 1000
+    assert hits / (hits + false_alarms) >= 0.999  # precision, in events
+    assert hits / (hits + missed) >= 0.999  # recall
+
+
+def visitors(frame: DataFrame) -> Counter[str]:
+    rows = frame.groupBy(F.coalesce("user_id", "anonymous_id").alias("visitor")).count().collect()
+    return Counter({row["visitor"]: row["count"] for row in rows})
