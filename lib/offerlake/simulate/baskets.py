@@ -1,4 +1,4 @@
-"""What an order holds on average, in closed form: a basket does not depend on the offer, only whether there is one does.
+"""What an order holds on average, in closed form: the offer changes whether somebody buys, not what.
 
 An order has 1 to 4 lines; each draws its category by taste, its rank by price level, and 1 or 2 units.
 """
@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.functions import pandas_udf
 
 from offerlake.simulate.catalogue import CATEGORIES
 from offerlake.simulate.offers import MIN_SPENDS
@@ -51,9 +52,8 @@ def price_tables(products: DataFrame, *, size: int) -> PriceTables:
     """
     level = F.col("level")
     inverse = F.lit(1.0) / steepness(level)
-    share = F.pow((F.col("rank") + 1) / F.lit(float(size)), inverse) - F.pow(
-        F.col("rank") / F.lit(float(size)), inverse
-    )
+    rank = F.col("rank")
+    share = F.pow((rank + 1) / F.lit(float(size)), inverse) - F.pow(rank / F.lit(float(size)), inverse)
     summed = (
         products.select("*", F.explode(F.sequence(F.lit(0), F.lit(LEVELS - 1))).alias("level"))
         .select("category_index", "level", "price_cents", "cost_cents", share.alias("share"))
@@ -125,7 +125,7 @@ def basket_moments(taste: Column, level: Column, tables: PriceTables) -> Column:
             }
         )
 
-    made = F.pandas_udf(moments, "gross array<double>, margin double, reach array<double>")  # type: ignore[call-overload]
+    made = pandas_udf(moments, "gross array<double>, margin double, reach array<double>")  # type: ignore[call-overload]
     return made(taste, level)  # type: ignore[no-any-return]
 
 

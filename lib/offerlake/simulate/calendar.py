@@ -1,8 +1,8 @@
 """The shop's calendar: windows of one round's length, one after the other, each user's at his own time of day.
 
-Window w of user u is [start + w · round + own time of day, one round later): windows of a user never overlap and leave no
-gap. The first `warmup` windows have no exposures, then come the rounds of the experiment, then the old rule's campaign,
-then a few days in which life goes on.
+Window w of user u is [start + w · round + own time of day, one round later): windows of a user never overlap and leave
+no gap. The first `warmup` windows have no exposures; then come the rounds of the experiment, then the old rule's
+campaign, then a few days in which life goes on.
 """
 
 from __future__ import annotations
@@ -54,9 +54,7 @@ class Calendar:
                 f"setting simulate.round_days: got {settings.round_days}",
                 fix=f"Give at least {ORDER_DAYS + RETURN_DAYS}.",
             )
-        return cls(
-            settings.start, settings.warmup_days // settings.round_days, settings.rounds, settings.round_days
-        )  # fmt: skip
+        return cls(settings.start, settings.warmup_days // settings.round_days, settings.rounds, settings.round_days)
 
     @property
     def windows(self) -> int:

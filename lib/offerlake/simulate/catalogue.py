@@ -84,9 +84,9 @@ def noun(category: Column, rank: Column, seed: int) -> Column:
 
 
 def _place(category: Column, rank: Column, seed: int) -> Column:
-    places = [
-        F.array(*[F.lit(f"{sub}:{word}") for sub, words in NOUNS[c.name].items() for word in words]) for c in CATEGORIES
-    ]
+    """Subcategory and noun, joined by a colon."""
+    names = [[f"{part}:{word}" for part, words in NOUNS[c.name].items() for word in words] for c in CATEGORIES]
+    places = [F.array(*map(F.lit, some)) for some in names]
     return _any(F.element_at(F.array(*places), category.cast("int") + 1), "place", category, rank, seed)
 
 
@@ -112,9 +112,10 @@ def catalogue(spark: SparkSession, *, products: int, seed: int, known: datetime)
         F.floor((0.6 * rank / size + 0.4 * uniform(seed, "brand", category, rank)) * 4).cast("int"), F.lit(3)
     )
     brands = F.array(*[F.array(*[F.lit(brand) for brand in BRANDS[c.name]]) for c in CATEGORIES])
+    number = F.col("id")
     return (
         spark.range(size * len(CATEGORIES))
-        .select(F.floor(F.col("id") / size).cast("int").alias("category_index"), (F.col("id") % size).cast("int").alias("rank"))
+        .select(F.floor(number / size).cast("int").alias("category_index"), (number % size).cast("int").alias("rank"))
         .select(
             "category_index",
             "rank",

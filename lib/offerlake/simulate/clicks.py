@@ -114,9 +114,9 @@ def browsing(made: DataFrame, settings: SimulateSettings) -> DataFrame:
         )
     )  # fmt: skip
     kind = slot - _CLICK
-    shown = F.when(
-        (slot >= _CLICK) & (slot < _OFFER), _offer_of(kind, own("which offer", slot))
-    ).when(slot >= _OFFER, pick(tuple(o.offer_id for o in OFFERS), F.floor(own("which offer", slot) * len(OFFERS))))  # fmt: skip
+    which = own("which offer", slot)
+    any_offer = pick(tuple(offer.offer_id for offer in OFFERS), F.floor(which * len(OFFERS)))
+    shown = F.when(slot >= _OFFER, any_offer).when(slot >= _CLICK, _offer_of(kind, which))
     kind_of_event = (
         F.when(slot < _CART, "pageview")
         .when(slot < _REMOVE, "add_to_cart")
@@ -239,7 +239,5 @@ def _visitor(seed: int, number: Column) -> Column:
 def _delay(seed: int, *key: Column) -> Column:
     """From event to arrival, milliseconds: 20 s on average; one in fifty was offline, for up to 6 hours."""
     quick = exponential(seed, "arrival", *key) * 20_000
-    offline = F.when(uniform(seed, "offline", *key) < 0.02, uniform(seed, "offline time", *key) * 21_600_000).otherwise(
-        0.0
-    )
-    return (quick + offline).cast("bigint")
+    long = uniform(seed, "offline time", *key) * 21_600_000
+    return (quick + F.when(uniform(seed, "offline", *key) < 0.02, long).otherwise(0.0)).cast("bigint")

@@ -14,52 +14,20 @@ from offerlake.randomness import uniform
 from offerlake.simulate.calendar import DAY_MS, MINUTE_MS, Calendar, iso
 from offerlake.simulate.catalogue import money, per_category, product_id
 from offerlake.simulate.dirt import DUPLICATE, MALFORMED, Dirt, csv_lines, json_lines, soil
-
+from offerlake.simulate.feed import (
+    CLICK_COLUMNS,
+    EXPOSURE_COLUMNS,
+    OFFER_COLUMNS,
+    ORDER_COLUMNS,
+    PRODUCT_COLUMNS,
+    REDEMPTION_COLUMNS,
+    USER_COLUMNS,
+    Feed,
+)
+from offerlake.simulate.orders import of_window
 
 FILE_WINDOWS = 4
 """Windows whose records share a file: a file for each eight weeks."""
-
-
-@dataclass(frozen=True)
-class Feed:
-    """One feed, ready to be written.
-
-    Attributes:
-        name: Its folder.
-        frame: Records with period, arrived_ms, record, dirt and, in text forms, line.
-        form: Of the files.
-        columns: Of the source, in order.
-        names: File name of each period.
-    """
-
-    name: str
-    frame: DataFrame
-    form: Literal["csv", "jsonl", "parquet"]
-    columns: tuple[str, ...]
-    names: tuple[str, ...]
-
-
-CLICK_COLUMNS = (
-    "id", "user", "visitor", "session", "ts", "received_at", "type", "product_id", "offer_id", "query", "price", "quantity",
-    "channel", "device", "referrer",
-)  # fmt: skip
-ORDER_COLUMNS = (
-    "order_id", "line", "user_id", "product_id", "ordered_at", "received_at", "quantity", "unit_price", "discount",
-    "net_amount", "offer_id",
-)  # fmt: skip
-PRODUCT_COLUMNS = ("sku", "title", "category", "brand", "price", "cost", "description", "updated_at")
-USER_COLUMNS = (
-    "user_id", "updated_at", "signup_time", "gender", "age_band", "region", "consent_marketing", "consent_profiling",
-    "newsletter",
-)  # fmt: skip
-OFFER_COLUMNS = (
-    "offer_id", "created_at", "kind", "depth", "scope", "scope_values", "min_spend", "cost_per_redemption", "channels",
-    "valid_from", "valid_to", "max_redemptions",
-)  # fmt: skip
-EXPOSURE_COLUMNS = (
-    "exposure_id", "user_id", "offer_id", "shown_at", "received_at", "channel", "position", "propensity", "policy",
-)  # fmt: skip
-REDEMPTION_COLUMNS = ("redemption_id", "user_id", "offer_id", "redeemed_at", "received_at", "order_id", "value")
 
 
 @dataclass(frozen=True)
@@ -166,9 +134,7 @@ class Feeds:
             frame.where(F.col("propensity").isNotNull())
             .join(F.broadcast(sent), "arm", how="inner")
             .select(
-                F.concat(F.lit("E"), F.substring("user_id", 2, 20), F.lit("-"), F.lpad("window", 3, "0")).alias(
-                    "exposure_id"
-                ),
+                of_window("E").alias("exposure_id"),
                 "user_id",
                 F.when(F.col("arm") > 0, F.col("offer_id")).alias("offer_id"),
                 iso(F.col("window_ms")).alias("shown_at"),
@@ -195,10 +161,9 @@ class Feeds:
         ours = self.settings
         # Returns have no discount of their own.
         value = lines.groupBy("order_id").agg(F.sum("discount_cents").alias("value_cents"))
-        order = F.concat(F.lit("O"), F.substring("user_id", 2, 20), F.lit("-"), F.lpad("window", 3, "0"))
         frame = (
             made.where("used")
-            .withColumn("order_id", order)
+            .withColumn("order_id", of_window("O"))
             .join(value, "order_id", how="inner")
             .select(
                 F.concat(F.lit("R"), F.substring("order_id", 2, 30)).alias("redemption_id"),
@@ -226,9 +191,10 @@ class Feeds:
         """The catalogue as CSV, with quotes and commas in the descriptions."""
         ours = self.settings
         made = frame.select(
-            "sku", "title", "category", "brand", F.col("price").cast("string"), F.col("cost").cast("string"), "description",
-            F.col("updated_ms").alias("arrived_ms"), iso(F.col("updated_ms")).alias("updated_at"),
-        )  # fmt: skip
+            *[F.col(name).cast("string") for name in PRODUCT_COLUMNS[:-1]],
+            F.col("updated_ms").alias("arrived_ms"),
+            iso(F.col("updated_ms")).alias("updated_at"),
+        )
         kinds = (
             Dirt(DUPLICATE, ours.duplicates),
             Dirt(MALFORMED, ours.malformed / 2),

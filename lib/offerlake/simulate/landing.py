@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from offerlake import files
-from offerlake.simulate.feeds import Feed
+from offerlake.simulate.feed import Feed
 
 USERS_PER_FILE = 50_000
 """A period's file is split once for each so many users, so that no task grows with the shop."""

@@ -109,8 +109,9 @@ def arms(spark: SparkSession, contact_cost: Mapping[str, float]) -> DataFrame:
         )
     return spark.createDataFrame(
         rows,
-        "arm int, offer_id string, kind_index int, strength double, scope_index int, percent double, amount_cents bigint,"
-        " fixed_cents bigint, spend_index int, min_cents bigint, channel string, contact_cost double",
+        "arm int, offer_id string, kind_index int, strength double, scope_index int, percent double,"
+        " amount_cents bigint, fixed_cents bigint, spend_index int, min_cents bigint, channel string,"
+        " contact_cost double",
     )
 
 

@@ -33,6 +33,11 @@ class Draws:
         return uniform(self.settings.seed, purpose, F.col("number"), F.col("window"), *more)
 
 
+def of_window(letter: str) -> Column:
+    """The id of what happens once to a user in a window: a letter, the user's digits, the window."""
+    return F.concat(F.lit(letter), F.substring("user_id", 2, 20), F.lit("-"), F.lpad("window", 3, "0"))
+
+
 def windows(users: DataFrame, arms: DataFrame, draws: Draws) -> DataFrame:
     """Every user in every window but the campaign's, with the arm and whether an order follows.
 
@@ -42,8 +47,8 @@ def windows(users: DataFrame, arms: DataFrame, draws: Draws) -> DataFrame:
         draws: Settings and calendar.
 
     Returns:
-        One row a user and window: number, user_id, is_bot, window, window_ms (its begin), arm, propensity (null outside the
-        experiment), ordered (boolean).
+        One row a user and window: number, user_id, is_bot, window, window_ms (its begin), arm, propensity (null outside
+        the experiment), ordered (boolean).
     """
     control, number = draws.settings.control_share, len(OFFERS)
     place = (draws.uniform("arm") - control) / (1 - control) * number
@@ -80,7 +85,7 @@ def _ordered(frame: DataFrame, arms: DataFrame, draws: Draws) -> DataFrame:
 def campaign(users: DataFrame, arms: DataFrame, earlier: DataFrame, draws: Draws) -> DataFrame:
     """The old rule's campaign: 20 % off to the share of users with the most orders in the 84 days before.
 
-    Ties are cut by a draw. The cut is found from a histogram of order counts, so nothing as large as the users is sorted.
+    Ties are cut by a draw. The cut is found from a histogram of order counts: nothing as large as the users is sorted.
 
     Args:
         users: As in `windows`.
@@ -128,8 +133,8 @@ def orders(frame: DataFrame, users: DataFrame, arms: DataFrame, draws: Draws) ->
         draws: Settings and calendar.
 
     Returns:
-        The identifying columns of the window, order_ms, lines (array of line number, category, rank, units, cents), gross
-        (cents before discounts), in_scope (cents of lines in the offer's scope), used (boolean).
+        number, user_id, window, order_ms, arm, the offer's columns, lines (array of line number, category, rank, units,
+        cents), gross (cents before discounts), used (boolean).
     """
     size = per_category(draws.settings.products)
     steps = [sum(LINES[: k + 1]) for k in range(len(LINES) - 1)]
@@ -196,7 +201,7 @@ def order_lines(made: DataFrame, draws: Draws) -> DataFrame:
         .withColumn("discount_cents", F.when(inside, percent + amount).otherwise(0).cast("bigint"))
         .select(
             "number", "user_id", "window",
-            F.concat(F.lit("O"), F.substring("user_id", 2, 20), F.lit("-"), F.lpad("window", 3, "0")).alias("order_id"),
+            of_window("O").alias("order_id"),
             line["line"].cast("string").alias("line_id"),
             line["category"].alias("category"),
             line["rank"].alias("rank"),
@@ -212,8 +217,9 @@ def order_lines(made: DataFrame, draws: Draws) -> DataFrame:
     delay = (DAY_MS * (1 + (RETURN_DAYS - 1) * draws.uniform("return delay", F.col("line_id")))).cast("bigint")
     lag = exponential(draws.settings.seed, "order arrival", F.col("order_id"), F.col("is_return")) * (3 * MINUTE_MS)
     returned = F.col("is_return") == 1
+    once, twice = F.array(F.lit(0)), F.array(F.lit(0), F.lit(1))
     return (
-        bought.select("*", F.explode(F.when(back, F.array(F.lit(0), F.lit(1))).otherwise(F.array(F.lit(0)))).alias("is_return"))
+        bought.select("*", F.explode(F.when(back, twice).otherwise(once)).alias("is_return"))
         .withColumn("order_ms", F.when(returned, F.col("order_ms") + delay).otherwise(F.col("order_ms")))
         .where(F.col("order_ms") < draws.calendar.end_ms)
         .select(

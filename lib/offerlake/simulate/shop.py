@@ -71,7 +71,7 @@ def simulate_shop(spark: SparkSession, settings: Settings, *, landing: str, trut
     start = datetime(own.start.year, own.start.month, own.start.day, tzinfo=UTC)
     place = Landing(landing, -(-own.users // USERS_PER_FILE))
     products = catalogue(spark, products=own.products, seed=own.seed, known=start)
-    users = _people(spark, settings, products, truth)
+    users = people(spark, settings, products, truth)
     arms = arms_of.arms(spark, settings.decide.contact_cost)
     outcomes(users, arms, effects=own.effects).write.mode("overwrite").parquet(f"{truth}/outcomes")
     visitors = robots.bots(spark, own)
@@ -82,7 +82,7 @@ def simulate_shop(spark: SparkSession, settings: Settings, *, landing: str, trut
     every = earlier.unionByName(place.keep(campaign(users, arms, earlier, draws), "campaign"))
     bought = place.keep(orders(every, users, arms, draws), "orders")
     lines = place.keep(order_lines(bought, draws), "lines")
-    people = browsing(visits(users, own, made_at), own).select(*RAW).unionByName(purchases(lines, own).select(*RAW))
+    clicked = browsing(visits(users, own, made_at), own).select(*RAW).unionByName(purchases(lines, own).select(*RAW))
 
     feeds = Feeds(own, made_at)
     end = datetime.fromtimestamp(made_at.end_ms / 1000, tz=UTC)
@@ -96,7 +96,7 @@ def simulate_shop(spark: SparkSession, settings: Settings, *, landing: str, trut
             feeds.exposures(every, arms),
             feeds.orders(lines),
             feeds.redemptions(bought, lines),
-            feeds.clicks(people, robots.bot_clicks(visitors, own, made_at)),
+            feeds.clicks(clicked, robots.bot_clicks(visitors, own, made_at)),
         )
     }
     found = _dirt({name: records for name, (records, _) in written.items()}, truth)
@@ -106,7 +106,7 @@ def simulate_shop(spark: SparkSession, settings: Settings, *, landing: str, trut
     return summary
 
 
-def _people(spark: SparkSession, settings: Settings, products: DataFrame, truth: str) -> DataFrame:
+def people(spark: SparkSession, settings: Settings, products: DataFrame, truth: str) -> DataFrame:
     """Writes the traits with the basket moments, and reads them back: everything after starts from stored numbers."""
     own = settings.simulate
     tables = price_tables(products, size=per_category(own.products))

@@ -86,7 +86,7 @@ def qualify_probability() -> Column:
 
 
 def discount_if_used() -> Column:
-    """E[discount · 1(qualifies)] of an order that uses its offer if it can, in money, what comes back by returns off."""
+    """E[discount · 1(qualifies)] of an order that uses its offer if it can, money, less what returns bring back."""
     gross = F.aggregate("gross", F.lit(0.0), lambda total, part: total + part)
     scoped = F.element_at("gross", F.greatest(F.col("scope_index"), F.lit(0)) + 1)
     percent = F.col("percent") * F.when(F.col("scope_index") < 0, gross).otherwise(scoped)
@@ -103,9 +103,9 @@ def outcomes(users: DataFrame, arms: DataFrame, *, effects: float) -> DataFrame:
         effects: Factor on the effect; 0: no offer changes any outcome.
 
     Returns:
-        user_id, offer_id (`none` for nothing), p_response, p_redeem, order_margin (of one order, before the offer's cost,
-        money), expected_cost (p_redeem × cost of a use + contact cost), expected_margin (p_response × order_margin −
-        expected_cost), incremental_margin (expected_margin less that under nothing).
+        user_id, offer_id (`none` for nothing), p_response, p_redeem, order_margin (of one order, before the offer's
+        cost, money), expected_cost (p_redeem × cost of a use + contact cost), expected_margin (p_response ×
+        order_margin − expected_cost), incremental_margin (expected_margin less that under nothing).
     """
     margin = F.when(F.col("is_bot"), 0.0).otherwise(F.col("margin"))
     nothing = F.col("base_rate") * margin
@@ -123,10 +123,11 @@ def outcomes(users: DataFrame, arms: DataFrame, *, effects: float) -> DataFrame:
             margin.alias("order_margin"),
             nothing.alias("nothing"),
         )
-        .withColumn("p_redeem", F.round(F.col("p_response") * F.col("use") * F.col("qualify"), 12))
+        .withColumn("used", F.col("p_response") * F.col("use"))
+        .withColumn("p_redeem", F.round(F.col("used") * F.col("qualify"), 12))
         .withColumn(
             "expected_cost",
-            F.round(F.col("p_response") * F.col("use") * F.col("discount") + F.col("p_redeem") * F.col("fixed") + F.col("contact_cost"), 9),
+            F.round(F.col("used") * F.col("discount") + F.col("p_redeem") * F.col("fixed") + F.col("contact_cost"), 9),
         )
         .withColumn("expected_margin", F.round(F.col("p_response") * F.col("order_margin") - F.col("expected_cost"), 9))
         .select(

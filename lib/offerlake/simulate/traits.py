@@ -12,7 +12,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from offerlake.randomness import normal, uniform
-from offerlake.simulate.catalogue import CATEGORIES
+from offerlake.simulate.catalogue import CATEGORIES, pick
 from offerlake.simulate.offers import KINDS
 
 NEED_TO_SENSITIVITY = -0.5
@@ -61,9 +61,10 @@ def traits(spark: SparkSession, *, users: int, bots: int, seed: int) -> DataFram
 
     likings = F.array(*[F.col(f"liking_{kind}") for kind in KINDS])
     tastes = F.array(*[F.col(f"taste_score_{place}") for place in range(len(CATEGORIES))])
+    made = F.col("id")
     return (
         spark.range(users + bots)
-        .select(F.col("id").alias("number"), user_key(F.col("id")).alias("user_id"), (F.col("id") >= users).alias("is_bot"))
+        .select(made.alias("number"), user_key(made).alias("user_id"), (made >= users).alias("is_bot"))
         .select("*", score("need").alias("need"))
         .select(
             "*",
@@ -112,7 +113,7 @@ def liking() -> Column:
 
 def _shares(scores: Column) -> Column:
     """exp(score) over their sum, as an array."""
-    raised = F.transform(scores, lambda score: F.exp(score))
+    raised = F.transform(scores, F.exp)
     return F.transform(raised, lambda part: part / F.aggregate(raised, F.lit(0.0), lambda total, more: total + more))
 
 
@@ -137,9 +138,10 @@ def steepness(level: Column) -> Column:
 
 
 def users_feed(frame: DataFrame, *, seed: int, start_ms: int, end_ms: int) -> DataFrame:
-    """The feed `users` in raw shape: a version from signup, and one from the last fortnight of those who withdraw consent.
+    """The feed `users` in raw shape: a version from signup, and a later one of those who withdraw a consent.
 
-    Of the people 2 % withdraw the consent to marketing and 1 % that to profiling; 1 % never said anything on marketing.
+    In the last fortnight 2 % withdraw the consent to marketing and 1 % that to profiling; 1 % never said anything about
+    marketing.
 
     Args:
         frame: `traits`.
@@ -154,30 +156,25 @@ def users_feed(frame: DataFrame, *, seed: int, start_ms: int, end_ms: int) -> Da
         return uniform(seed, f"user:{purpose}", number)
 
     def one_of(values: tuple[str, ...], purpose: str) -> Column:
-        return F.element_at(F.array(*[F.lit(v) for v in values]), F.floor(draw(purpose) * len(values)).cast("int") + 1)
+        return pick(values, F.floor(draw(purpose) * len(values)))
 
     bands = ("18-24", "25-34", "35-44", "45-54", "55-64", "65+")
-    age = F.least(
-        F.greatest(F.floor(2.6 - 0.5 * F.col("price_sensitivity") + 1.3 * normal(seed, "user:age", number)), F.lit(0)),
-        F.lit(5),
-    )
+    years = F.floor(2.6 - 0.5 * F.col("price_sensitivity") + 1.3 * normal(seed, "user:age", number))
+    age = F.least(F.greatest(years, F.lit(0)), F.lit(5))
     versions = F.when(draw("withdraws") < 0.03, F.array(F.lit(0), F.lit(1))).otherwise(F.array(F.lit(0)))
     gone = F.col("version") == 1
     signup = F.lit(start_ms) - (draw("signup") * 1095 * day).cast("bigint") - day
-    return (
-        frame.select("*", F.explode(versions).alias("version"))
-        .select(
-            "user_id",
-            F.when(gone, F.lit(end_ms) - (draw("withdrawn") * 14 * day).cast("bigint")).otherwise(signup).alias("updated_ms"),
-            signup.alias("signup_ms"),
-            F.when(draw("gender") < 0.05, F.lit(None)).otherwise(one_of(("female", "male", "diverse"), "which gender")).alias("gender"),
-            F.element_at(F.array(*[F.lit(band) for band in bands]), age.cast("int") + 1).alias("age_band"),
-            one_of(("north", "east", "south", "west"), "region").alias("region"),
-            F.when(gone & (draw("withdraws") < 0.02), "false")
-            .when(draw("silent") < 0.01, F.lit(None))
-            .otherwise("true")
-            .alias("consent_marketing"),
-            F.when(gone & (draw("withdraws") >= 0.02), "false").otherwise("true").alias("consent_profiling"),
-            F.when(draw("newsletter") < 0.4, "yes").otherwise("no").alias("newsletter"),
-        )
-    )  # fmt: skip
+    withdrawn = F.lit(end_ms) - (draw("withdrawn") * 14 * day).cast("bigint")
+    gender = F.when(draw("gender") >= 0.05, one_of(("female", "male", "diverse"), "which gender"))
+    marketing = F.when(gone & (draw("withdraws") < 0.02), "false").when(draw("silent") >= 0.01, "true")
+    return frame.select("*", F.explode(versions).alias("version")).select(
+        "user_id",
+        F.when(gone, withdrawn).otherwise(signup).alias("updated_ms"),
+        signup.alias("signup_ms"),
+        gender.alias("gender"),
+        pick(bands, age).alias("age_band"),
+        one_of(("north", "east", "south", "west"), "region").alias("region"),
+        marketing.alias("consent_marketing"),
+        F.when(gone & (draw("withdraws") >= 0.02), "false").otherwise("true").alias("consent_profiling"),
+        F.when(draw("newsletter") < 0.4, "yes").otherwise("no").alias("newsletter"),
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-NOUNS = {
+NOUNS: dict[str, dict[str, tuple[str, ...]]] = {
     "Kitchen": {
         "Cookware": ("pan", "pot", "wok"),
         "Knives": ("knife", "peeler"),
@@ -43,7 +43,7 @@ BRANDS = {
 """Top category to its brands, the cheapest first."""
 
 ADJECTIVES = (
-    "classic", "light", "sturdy", "small", "large", "quiet", "bright", "soft", "compact", "handmade", "striped", "plain",
+    "classic", "light", "sturdy", "small", "large", "quiet", "bright", "soft", "compact", "handmade", "striped", "pale",
     "foldable", "round", "slim", "warm", "blue", "green", "red", "natural", "modern", "simple", "robust", "gentle",
 )  # fmt: skip
 
