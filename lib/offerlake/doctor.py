@@ -132,7 +132,7 @@ def _horovod(settings: Settings) -> Check:
 
 
 def _without(what: str) -> str:
-    return f"Run `make setup` in a checkout (it builds {what}), or leave the deep model out: --set deep.enabled=false."
+    return f"`make setup` in a checkout brings {what}; or leave the deep model out: --set deep.enabled=false."
 
 
 def _gpu() -> Check:
