@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 from offerlake.job import Context, Job, main
 from offerlake.recommend.baselines import popularity
-from offerlake.recommend.topn import catalogue, recommend
+from offerlake.recommend.topn import Rule, catalogue, recommend
 from offerlake.schemas.gold import CANDIDATES
 
 
@@ -17,7 +17,8 @@ def run(ctx: Context) -> None:
     today = F.col("as_of") == F.lit(ctx.as_of)
     interactions = ctx.read("interactions").where(today)
     product_index = ctx.read("product_index")
-    model = ALSModel.load(ctx.model("als").file("model"))
+    trained = ctx.model("als")
+    model = ALSModel.load(trained.file("model"))
     popular = popularity(interactions, as_of=ctx.as_of, days=settings.popularity_days)
     found = recommend(
         ctx.read("user_features").where(today),
@@ -26,7 +27,7 @@ def run(ctx: Context) -> None:
         user_index=ctx.read("user_index"),
         product_index=product_index,
         products=catalogue(model.itemFactors, product_index, popular),
-        settings=settings,
+        rule=Rule.of(settings, own_weight=trained.settings["own_weight"]),
     )
     rows = ctx.write(
         "candidates", CANDIDATES.select(found.withColumn("as_of", F.lit(ctx.as_of))), where={"as_of": ctx.as_of}

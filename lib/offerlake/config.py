@@ -93,7 +93,7 @@ class RecommendSettings(_Section):
     half_life_days: Annotated[float, Field(gt=0)]
     weights: dict[str, float]
     mode: Literal["replenish", "discover", "both"]
-    own_weight: Annotated[float, Field(ge=0)]
+    own_weights: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
     popularity_days: Positive
     block_users: Positive
     holdout_days: Positive

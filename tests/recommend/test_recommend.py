@@ -15,7 +15,7 @@ from offerlake.errors import DataError
 from offerlake.recommend.als import fit, ratings
 from offerlake.recommend.baselines import frequency, popularity
 from offerlake.recommend.judged import bought_after, contenders
-from offerlake.recommend.topn import Catalogue, _blocks, best_of_block, catalogue, recommend
+from offerlake.recommend.topn import Catalogue, Rule, _blocks, best_of_block, catalogue, recommend
 from recommend import made
 
 
@@ -42,7 +42,7 @@ def run(
         user_index=user_index,
         product_index=product_index,
         products=catalogue(model.itemFactors, product_index, popularity(frame, as_of=made.AS_OF, days=28)),
-        settings=settings,
+        rule=Rule.of(settings, own_weight=1.0),
     ).collect()
     assert len(rows) == len({row["user_id"] for row in rows})
     return {row["user_id"]: row["items"] for row in rows}
@@ -155,9 +155,9 @@ def test_popularity_counts_users_of_the_window_only(spark: SparkSession) -> None
     rows = popularity(old.unionByName(new), as_of=made.AS_OF, days=27).orderBy("product_id").collect()
 
     assert [(row["product_id"], row["users"], round(row["popularity"], 6)) for row in rows] == [
-        ("p", 1, round(np.log(2) / np.log(3), 6)),
+        ("p", 1, round(np.log(3) / np.log(4), 6)),
         ("q", 2, 1.0),
-        ("r", 0, 0.0),
+        ("r", 0, 0.5),
     ]
 
 
@@ -175,7 +175,7 @@ def test_frequency_is_by_purchases_then_by_id(spark: SparkSession) -> None:
     assert [tuple(row) for row in rows] == [("u", "p", 1), ("u", "b", 2)]
 
 
-def test_ties_go_to_the_smaller_id_and_scores_are_rounded(small: RecommendSettings) -> None:
+def test_ties_go_to_the_smaller_id_and_scores_are_rounded() -> None:
     products = Catalogue(
         ids=np.array(["a", "b", "c", "d"], dtype=object),
         factors=np.array([[0.5], [0.5000001], [0.25], [0.5]], dtype=np.float32),
@@ -191,7 +191,7 @@ def test_ties_go_to_the_smaller_id_and_scores_are_rounded(small: RecommendSettin
         }
     )
 
-    found = best_of_block(block, products, with_(small, mode="both", n=3, own_weight=0.25)).to_pydict()["items"]
+    found = best_of_block(block, products, Rule(3, "both", 0.25, 2)).to_pydict()["items"]
 
     assert [(i["product_id"], i["score"], i["source"]) for i in found[0]] == [
         ("a", 0.5, "als"),
@@ -230,7 +230,8 @@ def test_truth_is_what_was_bought_in_the_window_and_known_at_its_end(spark: Spar
     assert new == ["p"]
 
 
-def test_contenders_are_ranked_without_gaps(spark: SparkSession, small: RecommendSettings) -> None:
+@pytest.mark.parametrize("mode", ["replenish", "discover", "both"])
+def test_contenders_are_ranked_without_gaps(spark: SparkSession, small: RecommendSettings, mode: str) -> None:
     frame = made.interactions(spark, made.tastes())
     users = spark.createDataFrame([("a1",), ("new",)], "user_id string")
 
@@ -240,15 +241,18 @@ def test_contenders_are_ranked_without_gaps(spark: SparkSession, small: Recommen
         cut=made.AS_OF,
         user_index=made.index(spark, frame, "user_id"),
         product_index=made.index(spark, frame, "product_id"),
-        settings=small,
+        settings=with_(small, mode=mode),
         seed=7,
     )
     lists = {
         name: [row["product_id"] for row in rows.where("user_id = 'a1'").orderBy("rank").collect()]
-        for name, rows in found.items()
+        for name, rows in {**found.ours, **found.baselines}.items()
     }
 
-    assert set(lists) == {"recommend", "recommend.als", "recommend.popularity", "recommend.own"}
-    assert lists["recommend.popularity"] == ["tea0", "tea1", "tea2"]
-    assert all(name.startswith("tea") for name in (*lists["recommend"], *lists["recommend.als"]))
-    assert lists["recommend.own"] == ["tea0", "tea2", "tea3"]
+    new = mode == "discover"
+    own = {} if new else {"recommend.own": ["tea0", "tea2", "tea3"]}
+    assert set(lists) == {"recommend.als", "recommend.popularity", *own, *([0.0] if new else [0.0, 0.1, 1.0])}
+    assert {name: lists[name] for name in own} == own
+    assert lists["recommend.popularity"] == (["tea1", "tool0", "tool1"] if new else ["tea0", "tea1", "tea2"])
+    assert lists["recommend.als"][0].startswith("tea")
+    assert ("tea1" in lists["recommend.als"]) or not new

@@ -12,7 +12,7 @@ def popularity(interactions: DataFrame, *, as_of: date, days: int) -> DataFrame:
     """How popular products are of late.
 
     With n the users whose last view, cart or purchase of the product lies in [as_of - days, as_of):
-    popularity = log(1 + n) / log(1 + the largest n), 0 to 1; where nobody did anything in the window, 1 for all.
+    popularity = log(2 + n) / log(2 + the largest n), above 0 to 1: what nobody looked at of late still competes.
 
     Args:
         interactions: The table `interactions` as of that day.
@@ -25,10 +25,8 @@ def popularity(interactions: DataFrame, *, as_of: date, days: int) -> DataFrame:
     recent = F.col("last_time") >= F.date_sub(F.lit(as_of), days).cast("timestamp")
     counted = interactions.groupBy("product_id").agg(F.count_if(recent).alias("users"))
     largest = counted.agg(F.max("users").alias("largest"))
-    share = F.try_divide(F.log1p(F.col("users").cast("double")), F.log1p(F.col("largest").cast("double")))
-    return counted.crossJoin(F.broadcast(largest)).select(
-        "product_id", "users", F.coalesce(share, F.lit(1.0)).alias("popularity")
-    )
+    share = F.log(F.col("users") + F.lit(2.0)) / F.log(F.col("largest") + F.lit(2.0))
+    return counted.crossJoin(F.broadcast(largest)).select("product_id", "users", share.alias("popularity"))
 
 
 def frequency(interactions: DataFrame, *, k: int) -> DataFrame:

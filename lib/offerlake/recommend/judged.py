@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from datetime import date
 
 from pyspark.sql import DataFrame
@@ -10,7 +11,7 @@ from pyspark.sql import functions as F
 from offerlake.config import RecommendSettings
 from offerlake.recommend.als import fit, ratings
 from offerlake.recommend.baselines import frequency, popularity
-from offerlake.recommend.topn import catalogue, recommend
+from offerlake.recommend.topn import Rule, catalogue, recommend
 
 
 def bought_after(before: DataFrame, order_lines: DataFrame, *, cut: date, as_of: date, mode: str) -> DataFrame:
@@ -39,6 +40,20 @@ def bought_after(before: DataFrame, order_lines: DataFrame, *, cut: date, as_of:
     return bought.join(known, on=["user_id", "product_id"], how="left_anti")
 
 
+@dataclass(frozen=True)
+class Contenders:
+    """Ranked products of the same users, each a frame of user_id, product_id, rank.
+
+    Attributes:
+        ours: Weight of own purchases to what `candidates` would have with it.
+        baselines: By the names their metrics have: `recommend.als`, without own purchases; `recommend.popularity`, the
+            same for everybody but for the mode's filter; `recommend.own`, the user's most bought (not in discover).
+    """
+
+    ours: dict[float, DataFrame]
+    baselines: dict[str, DataFrame]
+
+
 def contenders(
     users: DataFrame,
     before: DataFrame,
@@ -48,11 +63,8 @@ def contenders(
     product_index: DataFrame,
     settings: RecommendSettings,
     seed: int,
-) -> dict[str, DataFrame]:
-    """Ranked products of `users` as of `cut`, under the names their metrics have.
-
-    `recommend`: as the table `candidates` would have them; `recommend.als`: without the user's own purchases;
-    `recommend.popularity`: the same for everybody but for the mode's filter; `recommend.own`: the user's most bought.
+) -> Contenders:
+    """What each way would have shown to `users` as of `cut`.
 
     Args:
         users: user_id: for whom.
@@ -62,21 +74,12 @@ def contenders(
         product_index: product_id, idx.
         settings: As for `candidates`.
         seed: Of ALS.
-
-    Returns:
-        Name to user_id, product_id, rank.
     """
     model = fit(ratings(before, user_index, product_index), settings=settings, seed=seed)
     popular = popularity(before, as_of=cut, days=settings.popularity_days)
     products = catalogue(model.itemFactors, product_index, popular)
-    nobody = model.userFactors.limit(0)
-    found = {}
-    for name, factors, weight in (
-        ("recommend", model.userFactors, settings.own_weight),
-        ("recommend.als", model.userFactors, 0.0),
-        ("recommend.popularity", nobody, 0.0),
-    ):
-        mode = settings.mode if name == "recommend" or settings.mode == "discover" else "both"
+
+    def ranked(factors: DataFrame, rule: Rule) -> DataFrame:
         rows = recommend(
             users,
             before,
@@ -84,11 +87,21 @@ def contenders(
             user_index=user_index,
             product_index=product_index,
             products=products,
-            settings=settings.model_copy(update={"own_weight": weight, "mode": mode}),
+            rule=rule,
         )
-        found[name] = rows.select("user_id", F.posexplode("items").alias("place", "item")).select(
+        return rows.select("user_id", F.posexplode("items").alias("place", "item")).select(
             "user_id", F.col("item.product_id").alias("product_id"), (F.col("place") + 1).alias("rank")
         )
+
+    weights = (0.0,) if settings.mode == "discover" else (0.0, *settings.own_weights)
+    ours = {weight: ranked(model.userFactors, Rule.of(settings, own_weight=weight)) for weight in weights}
+    plain = Rule.of(settings, own_weight=0.0)
+    if settings.mode == "replenish":
+        plain = replace(plain, mode="both")
+    baselines = {
+        "recommend.als": ranked(model.userFactors, plain) if settings.mode == "replenish" else ours[0.0],
+        "recommend.popularity": ranked(model.userFactors.limit(0), plain),
+    }
     if settings.mode != "discover":
-        found["recommend.own"] = frequency(before, k=settings.n)
-    return found
+        baselines["recommend.own"] = frequency(before, k=settings.n)
+    return Contenders(ours, baselines)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,28 @@ _FIRST = np.float32(64)  # lifts bought products above all others; scores are fa
 _ITEMS = pa.list_(pa.struct([("product_id", pa.string()), ("score", pa.float64()), ("source", pa.string())]))
 _OUT = pa.schema([("user_id", pa.string()), ("items", _ITEMS)])
 _DDL = "user_id string, items array<struct<product_id:string,score:double,source:string>>"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How candidates are chosen.
+
+    Attributes:
+        n: Products a user.
+        mode: replenish: bought products come first; discover: they never come; both: they compete.
+        own_weight: Of log(1 + weight) of a bought product, ≥ 0.
+        block_users: Users scored at once.
+    """
+
+    n: int
+    mode: Literal["replenish", "discover", "both"]
+    own_weight: float
+    block_users: int
+
+    @classmethod
+    def of(cls, settings: RecommendSettings, *, own_weight: float) -> Rule:
+        """The rule of the settings, with one of its weights."""
+        return cls(settings.n, settings.mode, own_weight, settings.block_users)
 
 
 @dataclass(frozen=True)
@@ -81,12 +104,12 @@ def recommend(
     user_index: DataFrame,
     product_index: DataFrame,
     products: Catalogue,
-    settings: RecommendSettings,
+    rule: Rule,
 ) -> DataFrame:
     """The table `candidates` without its `as_of`: a row for every user of `users`, best product first.
 
     `source` says why a product is there: `own` (bought before), `als` (users alike did), `popular` (nothing is known
-    of the user that says more). Ties go to the smaller id. A task holds block_users × products × 8 bytes.
+    of the user that says more). Ties go to the smaller id. A task holds block_users × products × 12 bytes.
 
     Args:
         users: user_id, one row a user.
@@ -95,7 +118,7 @@ def recommend(
         user_index: user_id, idx.
         product_index: product_id, idx.
         products: What `catalogue` gives.
-        settings: n, mode, own_weight, block_users.
+        rule: What is shown.
 
     Returns:
         user_id, items (array of product_id, score, source).
@@ -107,7 +130,7 @@ def recommend(
         .agg(F.collect_list("idx").alias("bought"), F.collect_list("weight").alias("weights"))
     )
     number = F.coalesce(
-        F.floor(F.col("idx") / settings.block_users), -1 - F.pmod(F.xxhash64("user_id"), F.lit(_COLD_BLOCKS))
+        F.floor(F.col("idx") / rule.block_users), -1 - F.pmod(F.xxhash64("user_id"), F.lit(_COLD_BLOCKS))
     )
     known = (
         users.select("user_id")
@@ -119,16 +142,14 @@ def recommend(
         .sortWithinPartitions("block", "user_id")
     )
     shared = users.sparkSession.sparkContext.broadcast(products)
-    return known.mapInArrow(_scorer(shared, settings), _DDL)
+    return known.mapInArrow(_scorer(shared, rule), _DDL)
 
 
-def _scorer(
-    shared: Broadcast[Catalogue], settings: RecommendSettings
-) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def _scorer(shared: Broadcast[Catalogue], rule: Rule) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def score(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for block in _blocks(batches):
-            for start in range(0, block.num_rows, settings.block_users):
-                yield best_of_block(block.slice(start, settings.block_users), shared.value, settings)
+            for start in range(0, block.num_rows, rule.block_users):
+                yield best_of_block(block.slice(start, rule.block_users), shared.value, rule)
 
     return score
 
@@ -150,13 +171,13 @@ def _blocks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(held)
 
 
-def best_of_block(block: pa.Table, products: Catalogue, settings: RecommendSettings) -> pa.RecordBatch:
+def best_of_block(block: pa.Table, products: Catalogue, rule: Rule) -> pa.RecordBatch:
     """Scores one block of users.
 
     Args:
         block: user_id, features (or null), bought (numbers of products, or null), weights (likewise).
         products: The catalogue.
-        settings: n, mode, own_weight.
+        rule: What is shown.
     """
     users, size = block.num_rows, len(products.ids)
     known = block["features"].is_valid().to_numpy(zero_copy_only=False)
@@ -164,18 +185,18 @@ def best_of_block(block: pa.Table, products: Catalogue, settings: RecommendSetti
     if known.any():
         scores[known] = _matrix(block["features"].drop_null(), int(known.sum())) @ products.factors.T
     row, column, weight = _bought(block, products.place)
-    scores[row, column] += np.float32(settings.own_weight) * np.log1p(weight)
-    if settings.mode == "discover":
+    scores[row, column] += np.float32(rule.own_weight) * np.log1p(weight)
+    if rule.mode == "discover":
         scores[row, column] = -np.inf
-    elif settings.mode == "replenish":
+    elif rule.mode == "replenish":
         scores[row, column] += _FIRST
-    chosen, value = _best(scores, settings.n)
+    chosen, value = _best(scores, rule.n)
     counts = np.array([len(places) for places in chosen])
     who = np.repeat(np.arange(users), counts)
     which = np.concatenate([*chosen, np.empty(0, dtype=np.int64)]).astype(np.int64)
     points = np.concatenate([*value, np.empty(0)])
     own = np.isin(who * size + which, row * size + column)
-    if settings.mode == "replenish":
+    if rule.mode == "replenish":
         points = points - own * float(_FIRST)
     source = np.where(own, "own", np.where(known[who], "als", "popular"))
     items = pa.StructArray.from_arrays(

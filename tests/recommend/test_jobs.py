@@ -1,0 +1,138 @@
+"""The jobs that train and recommend, on a lake with two tastes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from offerlake.config import Settings, load_settings
+from offerlake.errors import MissingTableError
+from offerlake.features.interactions import interactions
+from offerlake.job import Job, execute
+from offerlake.pipeline import load_jobs
+from offerlake.schemas import table
+from offerlake.tables import Lake
+from recommend import made
+
+JANUARY, FEBRUARY = datetime(2025, 1, 10, tzinfo=UTC), datetime(2025, 2, 20, tzinfo=UTC)
+USERS = ["a0", "a1", "b0", "b1", "cold"]
+
+
+@pytest.fixture(scope="module")
+def jobs() -> dict[str, Job]:
+    return load_jobs()
+
+
+def order_lines(spark: SparkSession) -> DataFrame:
+    """In January all but one product of the own taste; in February a0 buys what he had left out."""
+    rows = [(user, product, JANUARY) for user, product, _, _ in made.tastes()] + [("a0", "tea0", FEBRUARY)]
+    return (
+        spark.createDataFrame(rows, "user_id string, product_id string, order_time timestamp")
+        .withColumn("order_id", F.concat("user_id", "product_id"))
+        .selectExpr(
+            "*", "order_time AS arrived_at", "to_date(order_time) AS order_date", "'1' AS line_id", "1 AS quantity"
+        )
+        .selectExpr(
+            "*", "2 AS unit_price", "0 AS discount", "2 AS net_amount", "NULL AS offer_id", "true AS known_product"
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Settings, Lake]]:
+    """A lake with what the two jobs read."""
+
+    def write(*sets: str, as_of: date = made.AS_OF) -> tuple[Settings, Lake]:
+        root: Path = tmp_path_factory.mktemp("lake")
+        small = ("recommend.rank=4", "recommend.blocks=2", "recommend.n=3", "evaluate.bootstrap=20")
+        settings = load_settings([], [f"run.lake={root}", *small, *sets], env={})
+        lake = Lake(spark, str(root))
+        lines = table("order_lines").select(order_lines(spark))
+        clicks = spark.createDataFrame([], table("clicks").struct)
+        rated = interactions(
+            as_of,
+            clicks=clicks,
+            order_lines=lines,
+            weights=settings.recommend.weights,
+            half_life_days=settings.recommend.half_life_days,
+        )
+        features = spark.createDataFrame([(user,) for user in USERS], "user_id string").withColumn(
+            "as_of", F.lit(as_of)
+        )
+        blank = {
+            column.name: (F.lit(0) if column.type in {"int", "double"} else F.create_map()).cast(column.type)
+            if not column.null
+            else F.lit(None).cast(column.type)
+            for column in table("user_features").columns
+            if column.name not in {"as_of", "user_id"}
+        }
+        for name, frame in {
+            "clicks": clicks,
+            "order_lines": lines,
+            "interactions": rated,
+            "user_features": table("user_features").select(features.withColumns(blank)),
+            "user_index": made.index(spark, rated, "user_id"),
+            "product_index": made.index(spark, rated, "product_id"),
+        }.items():
+            lake.write(name, frame)
+        return settings, lake
+
+    return write
+
+
+def run(jobs: dict[str, Job], name: str, settings: Settings, lake: Lake, as_of: date = made.AS_OF) -> None:
+    execute(jobs[name], spark=lake.spark, settings=settings, as_of=as_of, run_id="r1")
+
+
+def test_every_user_has_candidates_and_the_model_is_judged(
+    jobs: dict[str, Job], shop: Callable[..., tuple[Settings, Lake]]
+) -> None:
+    settings, lake = shop("recommend.mode=discover")
+
+    run(jobs, "train_als", settings, lake)
+    run(jobs, "recommend", settings, lake)
+    first = {row["user_id"]: row["items"] for row in lake.read("candidates").collect()}
+    run(jobs, "recommend", settings, lake)
+    again = {row["user_id"]: row["items"] for row in lake.read("candidates").collect()}
+
+    assert again == first
+    assert sorted(first) == USERS
+    assert first["b0"][0]["product_id"] == "tool0"
+    assert {item["source"] for item in first["cold"]} == {"popular"}
+    metrics = {row["name"]: row for row in lake.read("metrics").collect()}
+    # The one purchase of the window is what ALS puts first for that user.
+    assert metrics["recommend.users"]["value"] == 1
+    assert metrics["recommend.ndcg@10"]["value"] == 1
+    assert metrics["recommend.ndcg@10"]["low"] == 1
+    assert metrics["recommend.als.recall@10"]["value"] == 1
+    assert metrics["recommend.popularity.users"]["value"] == 1
+    assert "recommend.own.ndcg@10" not in metrics
+    assert metrics["recommend.own_weight"]["value"] == 0
+
+
+def test_too_early_to_judge_is_null_not_a_failure(
+    jobs: dict[str, Job], shop: Callable[..., tuple[Settings, Lake]]
+) -> None:
+    early = date(2025, 1, 20)
+    settings, lake = shop(as_of=early)
+
+    run(jobs, "train_als", settings, lake, as_of=early)
+
+    metrics = {row["name"]: row["value"] for row in lake.read("metrics").collect()}
+    assert metrics == {"recommend.ndcg@10": None}
+    model = lake.read("models").first()
+    assert model is not None
+    assert (model["name"], model["status"], json.loads(model["settings"])["own_weight"]) == ("als", "live", 1.0)
+
+
+def test_without_a_model_the_message_names_it(jobs: dict[str, Job], shop: Callable[..., tuple[Settings, Lake]]) -> None:
+    settings, lake = shop()
+
+    with pytest.raises(MissingTableError, match="model als does not exist"):
+        run(jobs, "recommend", settings, lake)
