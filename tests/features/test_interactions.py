@@ -17,7 +17,12 @@ def test_weights_halve_with_age_and_purchases_count_once(spark: SparkSession) ->
         spark,
         clicks=[
             {"user_id": "u", "product_id": "a", "event_time": "2025-03-09 12:00"},  # 1 day old
-            {"user_id": "u", "product_id": "a", "event_time": "2025-02-28 12:00", "event_type": "add_to_cart"},  # 10 days
+            {
+                "user_id": "u",
+                "product_id": "a",
+                "event_time": "2025-02-28 12:00",
+                "event_type": "add_to_cart",
+            },  # 10 days
             {"user_id": "u", "product_id": "a", "event_time": "2025-03-09 12:30", "event_type": "purchase"},
             {"user_id": "u", "product_id": "b", "event_time": "2025-03-09 12:00", "known_product": False},
             {"anonymous_id": "x", "product_id": "b", "event_time": "2025-03-09 12:00"},

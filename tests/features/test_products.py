@@ -35,7 +35,9 @@ def test_prices_costs_places_and_sales(spark: SparkSession, settings: Settings) 
             {"user_id": "w", "product_id": "c", "order_time": "2025-03-09", "arrived_at": "2025-03-10"},
         ],
     )
-    got = product_features(day("2025-03-10"), **made.tables("products", "clicks", "order_lines"), settings=settings.features)
+    got = product_features(
+        day("2025-03-10"), **made.tables("products", "clicks", "order_lines"), settings=settings.features
+    )
     rows = {r.product_id: r for r in got.collect()}
     assert [rows[key].price for key in "abcd"] == [6.0, 8.0, 5.0, 1.0]
     assert [rows[key].price_position for key in "abcd"] == [0.5, 1.0, 0.0, 0.0]

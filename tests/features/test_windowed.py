@@ -76,7 +76,5 @@ def test_sessions_are_those_of_the_clicks_that_had_arrived(
         visits(made.clicks, made.offers, session_gap_minutes=GAP),
         {"sessions": (364,)},
     ).select("as_of", "user_id", F.col("sessions_364d").alias("n"))
-    expected = {
-        (each, f"u{number}"): _sessions(history, each) for each in days for number, history in enumerate(users)
-    }
+    expected = {(each, f"u{number}"): _sessions(history, each) for each in days for number, history in enumerate(users)}
     assert {(r.as_of, r.user_id): r.n for r in got.collect()} == expected
