@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from clusters import QUICK_START, spark_home
 from offerlake.config import load_settings
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "gpu_discovery.sh"
@@ -49,7 +50,13 @@ def test_two_tasks_get_a_gpu_each(tmp_path: Path) -> None:
     }
     done = subprocess.run(
         [sys.executable, "-c", TWO_TASKS, json.dumps(conf)],
-        env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYSPARK_PYTHON": sys.executable},
+        env=os.environ
+        | QUICK_START
+        | {
+            "PATH": f"{tmp_path}:{os.environ['PATH']}",
+            "PYSPARK_PYTHON": sys.executable,
+            "SPARK_HOME": str(spark_home(tmp_path / "spark")),
+        },
         cwd=tmp_path,
         capture_output=True,
         text=True,

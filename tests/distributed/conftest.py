@@ -41,7 +41,7 @@ def landing(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.Te
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Shipped:
     """An environment with Offerlake's wheel in it; the other packages are those of this machine.
 
-    They lie in site-packages beside an editable Offerlake, which a path in a .pth file does not bring along.
+    They lie beside an editable Offerlake, which an entry of sys.path, unlike a site folder, does not bring along.
     """
     root = tmp_path_factory.mktemp("shipped")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", root / "environment"], check=True)
@@ -51,7 +51,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Shipped:
     (wheel,) = (root / "dist").glob("*.whl")
     with zipfile.ZipFile(wheel) as content:
         content.extractall(site)
-    (site / "packages.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    (site / "sitecustomize.py").write_text(f"import sys\nsys.path.append({sysconfig.get_path('purelib')!r})\n")
     imports = root / "imports"
     imports.mkdir()
     with (site / "offerlake" / "__init__.py").open("a") as module:

@@ -12,6 +12,7 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+from clusters import QUICK_START, spark_home
 from distributed.conftest import ROOT, USERS, Shipped
 from offerlake.pipeline import load_jobs
 from offerlake.tables import Lake
@@ -50,8 +51,10 @@ def test_the_chain_runs_on_executors_with_what_was_shipped(
     done = subprocess.run(
         [ROOT / "deploy" / "spark-submit.sh", "standalone", "run", *options],
         env=os.environ
+        | QUICK_START
         | {
             "MASTER": "local-cluster[2,1,2048]",
+            "SPARK_HOME": str(spark_home(tmp_path / "spark")),
             "ARCHIVE": str(shipped.archive),
             "SUBMIT_ARGS": "--driver-memory 1g --conf spark.ui.enabled=false",
         },

@@ -11,6 +11,7 @@ import pyspark
 import pytest
 from pyspark.sql import SparkSession
 
+from clusters import QUICK_START
 from distributed.conftest import ROOT, USERS
 from offerlake import jars
 from offerlake.tables import Lake
@@ -23,7 +24,7 @@ def submit(job: str, *options: str, cwd: Path) -> subprocess.CompletedProcess[st
     command += [ROOT / "jobs" / job, "--as-of", "2025-09-03", "--set", "spark.shuffle_partitions=2", *options]
     return subprocess.run(
         command,
-        env=os.environ | {"SPARK_HOME": str(home), "PYSPARK_PYTHON": sys.executable},
+        env=os.environ | QUICK_START | {"SPARK_HOME": str(home), "PYSPARK_PYTHON": sys.executable},
         cwd=cwd,
         capture_output=True,
         text=True,
