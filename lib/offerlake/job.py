@@ -126,10 +126,20 @@ class Context:
 
 
 def execute(
-    job: Job, *, spark: SparkSession, settings: Settings, as_of: date, run_id: str, force: bool = False
+    job: Job,
+    *,
+    spark: SparkSession,
+    settings: Settings,
+    as_of: date,
+    run_id: str,
+    force: bool = False,
+    lake: Lake | None = None,
 ) -> Context:
-    """Runs one job with its ledger rows; the error of a job that fails is in the ledger and is raised again."""
-    lake = Lake(spark, settings.run.lake)
+    """Runs one job with its ledger rows; the error of a job that fails is in the ledger and is raised again.
+
+    `lake` is the pipeline's own, which knows the tables that have been checked.
+    """
+    lake = lake or Lake(spark, settings.run.lake)
     ledger = Ledger(lake, settings, run_id=run_id, as_of=as_of)
     attempt = ledger.attempt(job.name)
     context = Context(spark, settings, as_of, run_id, job, attempt, lake, force)

@@ -113,7 +113,7 @@ def run(
             continue
         tell(Progress(job.name, "start", number, len(todo)))
         since = time.monotonic()
-        execute(job, spark=spark, settings=settings, as_of=as_of, run_id=run_id, force=force)
+        execute(job, spark=spark, settings=settings, as_of=as_of, run_id=run_id, force=force, lake=lake)
         tell(Progress(job.name, "done", number, len(todo), time.monotonic() - since))
     if whole:
         ledger.record(PIPELINE, attempt, "finish", seconds=time.monotonic() - begun)

@@ -199,7 +199,7 @@ def test_terms_of_the_offer(rows: Rows) -> None:
     assert rows["u all"]["depth"] == 50.0  # the version known on the day shown
     assert rows["v nothing"]["kind"] == "none"
     assert rows["v nothing"]["depth"] is None
-    assert rows["u fruit"]["redemption_cost"] == 0.5
+    assert rows["u fruit"]["fixed_cost"] == 0.5
     assert (
         rows["u fruit"]["kind_affinity"] == rows["u fruit"]["click_rate_percent_off"] > rows["u food"]["kind_affinity"]
     )

@@ -78,7 +78,7 @@ def shop(*, users: int, rounds: int, seed: int = 1, strength: float = 1.0) -> Sh
             "kind": kinds[arm],
             "depth": np.where(treated & (rates[arm] > 0), rates[arm], np.nan),
             "discount_rate": rates[arm],
-            "redemption_cost": fixed[arm],
+            "fixed_cost": fixed[arm],
             "channel": np.where(treated, "email", None),
             "kind_affinity": np.where(arm == 2, np.exp(like[user] / 4), 0.0),
             "scope_affinity": treated.astype(float),

@@ -24,7 +24,7 @@ DESIGN = Design(
 
 
 def _rows(**columns: list[object]) -> pa.StructArray:
-    terms = ("discount_rate", "redemption_cost", "scoped", "kind_affinity", "scope_affinity", "typical_order_value")
+    terms = ("discount_rate", "fixed_cost", "scoped", "kind_affinity", "scope_affinity", "typical_order_value")
     doubles = pa.list_(pa.float64())
     x = pa.array([list(row) for row in zip(columns["orders_84d"], columns[BASE], strict=True)], doubles)
     t = pa.array([list(row) for row in zip(*[columns[name] for name in terms], strict=True)], doubles)
@@ -38,7 +38,7 @@ FIVE = _rows(
     kind=["none", "gift", "percent_off", "percent_off", "points"],
     offer_id=[None, "g", "p", "other", "q"],
     discount_rate=[0.0, 0.0, 0.12, 0.0, 0.0],
-    redemption_cost=[0.0, 6.0, 0.0, 0.0, 0.0],
+    fixed_cost=[0.0, 6.0, 0.0, 0.0, 0.0],
     scoped=[0.0, 0.0, 1.0, 0.0, 0.0],
     kind_affinity=[0.0, np.expm1(0.7), np.expm1(0.1), 0.0, 0.3],
     scope_affinity=[0.0, 1.0, 0.4, 1.0, 1.0],

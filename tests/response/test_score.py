@@ -56,7 +56,7 @@ def uplift(spark: SparkSession, planted: Shop, settings: Settings, response: Res
 def scored(spark: SparkSession, planted: Shop, response: ResponseModel, uplift: TrainedUplift) -> pd.DataFrame:
     """Each user's last row, under every offer and nothing; ordered by user, then by offer with nothing last."""
     last = planted.rows.groupby("user_id").tail(1)
-    terms = ["offer_id", "kind", "depth", "discount_rate", "redemption_cost", "channel", "scope_affinity", "treatment"]
+    terms = ["offer_id", "kind", "depth", "discount_rate", "fixed_cost", "channel", "scope_affinity", "treatment"]
     arms = [planted.rows[planted.rows["offer_id"] == offer][terms].head(1) for offer in OFFERS]
     arms.append(planted.rows[planted.rows["treatment"] == 0][terms].head(1))
     pairs = pd.concat([last.drop(columns=terms).assign(**arm.iloc[0].to_dict()) for arm in arms])

@@ -111,7 +111,7 @@ def examples(
     )
     described = with_context(final.join(features_of, on=["as_of", "user_id"], how="inner"), history, offers=offers)
     contact = F.when(F.col("offer_id").isNotNull(), contact_cost_of(F.col("channel"), contact_cost)).otherwise(F.lit(0))
-    use = F.col("redeemed") * F.col("redemption_cost").cast("decimal(18,4)")
+    use = F.col("redeemed") * F.col("fixed_cost").cast("decimal(18,4)")
     return EXAMPLES.select(
         described.join(outcome, on="exposure_id", how="inner")
         .withColumn("treatment", F.col("offer_id").isNotNull().cast("int"))

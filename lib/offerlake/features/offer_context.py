@@ -180,7 +180,7 @@ def _columns() -> dict[str, Column]:
         "depth": F.col("depth"),
         "discount_rate": F.least(F.lit(1.0), F.greatest(F.lit(0.0), _or_zero(rate))),
         "min_spend": _or_zero(F.col("min_spend")),
-        "redemption_cost": _or_zero(F.col("cost_per_redemption")),
+        "fixed_cost": _or_zero(F.col("cost_per_redemption")),
         "scoped": scoped.cast("int"),
         "kind_affinity": _or_zero(liking),
         "scope_affinity": _or_zero(share),

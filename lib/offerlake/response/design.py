@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 from offerlake.response.features import Numbers, matrix, numbers_of, squeeze
 
 BASE = "p_no_offer"
-_TERMS = ("discount_rate", "redemption_cost", "scoped", "kind_affinity", "scope_affinity", "typical_order_value")
+_TERMS = ("discount_rate", "fixed_cost", "scoped", "kind_affinity", "scope_affinity", "typical_order_value")
 _NAMED = (
     "contact", "dose", "liking", "scope",
     "dose·liking", "dose·liking²", "dose·scope", "dose·scoped", "dose·liking·scope",

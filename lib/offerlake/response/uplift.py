@@ -24,7 +24,7 @@ from offerlake.response.worth import Worth, fit_worth
 
 _KEPT = (
     "exposure_id", "user_id", "offer_id", "kind", "treatment", "propensity", "shown_date", "responded", "redeemed",
-    "net_value", "discount_rate", "redemption_cost", "scoped", "kind_affinity", "scope_affinity",
+    "net_value", "discount_rate", "fixed_cost", "scoped", "kind_affinity", "scope_affinity",
 )  # fmt: skip
 OUTCOME = "responded"
 """What effects are effects on."""

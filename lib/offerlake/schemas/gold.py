@@ -78,7 +78,7 @@ OFFER_CONTEXT_COLUMNS = (
     Col("depth", "double", "as in offers; null: none", null=True),
     Col("discount_rate", "double", "depth as a share of the basket's price, 0 to 1: percent_off itself, amount_off over max(min_spend, typical_order_value); 0 for others"),
     Col("min_spend", "double", "order value from which it counts, 0 for none"),
-    Col("redemption_cost", "double", "fixed cost of one use, 0 for none"),
+    Col("fixed_cost", "double", "fixed cost of one use, 0 for none"),
     Col("channel", "string", "channel shown on", null=True),
     Col("scoped", "int", "1: a category, brand or product list is in scope, 0: everything"),
     Col("kind_affinity", "double", "the user's click rate on offers of this kind (click_rate_<kind>); 0 for nothing or unknown"),
