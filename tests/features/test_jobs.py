@@ -74,6 +74,6 @@ def test_a_shop_that_never_sent_anything_has_no_examples(
 ) -> None:
     chosen = settings.model_copy(update={"run": settings.run.model_copy(update={"lake": str(tmp_path)})})
     lake = Lake(spark, str(tmp_path))
-    _fill(lake, shop(spark, users=[{"user_id": "u"}]))
+    _fill(lake, shop(spark, clicks=[{"user_id": "u", "product_id": "apple", "event_time": "2025-03-01 10:00"}]))
     execute(load_jobs()["build_examples"], spark=spark, settings=chosen, as_of=day("2025-03-20"), run_id="r")
     assert lake.read("examples").count() == 0
