@@ -1,0 +1,147 @@
+"""How hard the test shop is, over seeds: its percentiles, what the logs tell of its users, and what policies reach.
+
+    .venv/bin/python benchmarks/shop.py --seeds 5 --users 20000 --dir /tmp/shop [--json]
+
+Runs the demo of each seed without its deep model (a seed whose lake is in the folder already is only read) and prints a
+line a number: mean over seeds, lowest and highest. Ends with exit code 1 where a number's mean is outside its bounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pyspark.sql import functions as F
+
+from offerlake import demo
+from offerlake.evaluate.ceiling import feature_matrix
+from offerlake.session import open_session
+from offerlake.simulate.catalogue import CATEGORIES
+from offerlake.simulate.offers import KINDS
+from offerlake.tables import Lake
+
+BOUNDS = {
+    "base.mean": (0.037, 0.043),
+    "base.p05": (0.008, 0.014),
+    "base.p95": (0.08, 0.10),
+    "effect.p05": (-0.015, -0.005),
+    "effect.p95": (0.04, 0.05),
+    "gain.PCT20": (None, 0.0),
+    "gain.PCT30": (None, 0.0),
+    "control_share": (0.24, 0.26),
+    "oracle_share.random": (None, 0.1),
+    "oracle_share.best_single": (None, 0.35),
+    "oracle_share.response_ranked": (None, 0.4),
+    "oracle_share.arm_average": (None, 0.5),
+    "oracle_share.ceiling": (0.75, 0.9),
+}
+"""Number to its lowest and highest mean over the seeds; every `explained.*` has to be between 0.6 and 0.8."""
+EXPLAINED = (0.6, 0.8)
+TRAITS = (
+    "need", "price_sensitivity", "contact_aversion", *(f"liking_{kind}" for kind in KINDS),
+    *(f"taste_{category.name.lower()}" for category in CATEGORIES),
+)  # fmt: skip
+
+
+def measured(seed: int, *, users: int, folder: Path, sets: list[str]) -> dict[str, float]:
+    """The numbers of one seed."""
+    places = demo.Places.beside(str(folder / f"seed{seed}" / "lake"))
+    places.lake.parent.mkdir(parents=True, exist_ok=True)
+    settings = demo.demo_settings("shop", places, users=users, seed=seed, sets=["deep.enabled=false", *sets])
+    spark = open_session(settings.spark)
+    demo.prepare(spark, settings, "shop", places)
+    run_id = demo.run(spark, settings)
+    metrics = demo.results(spark, settings, run_id)["metrics"]
+    lake = Lake(spark, settings.run.lake)
+    traits = pd.read_parquet(places.truth / "traits").query("not is_bot")
+    outcomes = pd.read_parquet(places.truth / "outcomes")
+    features = lake.read("user_features").where(F.col("as_of") == F.lit(settings.demo.as_of)).toPandas()
+    randomised = lake.read("examples").where("policy = 'experiment'")
+    control = randomised.agg(F.avg(F.col("offer_id").isNull().cast("double"))).collect()[0][0]
+    shares = {name: metrics[name] for name in BOUNDS if name.startswith("oracle_share.")}
+    shares["oracle_share.model"] = metrics["oracle_share.model"]
+    return {
+        **_truth(traits, outcomes),
+        "control_share": float(control),
+        **explained(traits, features),
+        **{name: float(value) for name, value in shares.items() if value is not None},
+    }
+
+
+def _truth(traits: pd.DataFrame, outcomes: pd.DataFrame) -> dict[str, float]:
+    people = outcomes[outcomes["user_id"].isin(set(traits["user_id"]))]
+    chances = people.pivot_table(index="user_id", columns="offer_id", values="p_response")
+    base = chances.pop("none")
+    effects = chances.sub(base, axis=0).to_numpy()
+    gains = people.groupby("offer_id")["incremental_margin"].mean().drop("none")
+    return {
+        "base.mean": float(base.mean()),
+        "base.p05": float(base.quantile(0.05)),
+        "base.p95": float(base.quantile(0.95)),
+        "effect.p05": float(np.quantile(effects, 0.05)),
+        "effect.p95": float(np.quantile(effects, 0.95)),
+        **{f"gain.{offer}": float(gain) for offer, gain in gains.items()},
+    }
+
+
+def explained(traits: pd.DataFrame, features: pd.DataFrame) -> dict[str, float]:
+    """Share of each trait's variance that boosting on `user_features` explains for users it did not see."""
+    both = traits.merge(features, on="user_id", how="inner").sort_values("user_id")
+    known = feature_matrix(both)
+    fold = np.random.default_rng(0).integers(0, 3, size=len(both))
+    return {f"explained.{name}": _explained(known, both[name].to_numpy(dtype=float), fold) for name in TRAITS}
+
+
+def _explained(known: npt.NDArray[np.float64], value: npt.NDArray[np.float64], fold: npt.NDArray[np.int64]) -> float:
+    import xgboost
+
+    predicted = np.zeros_like(value)
+    parameters = {"max_depth": 4, "eta": 0.08, "min_child_weight": 30, "nthread": 2, "tree_method": "hist"}
+    for held in range(3):
+        learn, judge = fold != held, fold == held
+        model = xgboost.train(parameters, xgboost.DMatrix(known[learn], label=value[learn]), num_boost_round=120)
+        predicted[judge] = model.predict(xgboost.DMatrix(known[judge]))
+    return float(1 - np.mean((value - predicted) ** 2) / np.var(value))
+
+
+def bounds(name: str) -> tuple[float | None, float | None]:
+    """Lowest and highest mean over the seeds that a number may have."""
+    return EXPLAINED if name.startswith("explained.") else BOUNDS.get(name, (None, None))
+
+
+def main() -> None:
+    """Runs all seeds."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--users", type=int, default=20_000)
+    parser.add_argument("--dir", type=Path, required=True, help="where the shops and lakes go")
+    parser.add_argument("--set", action="append", default=[], dest="sets", metavar="A.B=VALUE")
+    parser.add_argument("--json", action="store_true", help="one JSON line")
+    options = parser.parse_args()
+    found = [
+        measured(seed, users=options.users, folder=options.dir, sets=options.sets)
+        for seed in range(1, options.seeds + 1)
+    ]
+    table = pd.DataFrame(found).agg(["mean", "min", "max"]).T
+    outside = []
+    for name, row in table.iterrows():
+        low, high = bounds(str(name))
+        held = (low is None or row["mean"] >= low) and (high is None or row["mean"] <= high)
+        if not held:
+            outside.append(str(name))
+        if not options.json:
+            mark = "" if held else f"  outside {low} to {high}"
+            sys.stdout.write(f"{name:32} {row['mean']:9.4f}  [{row['min']:.4f}, {row['max']:.4f}]{mark}\n")
+    if options.json:
+        answer = {str(name): {key: float(row[key]) for key in row.index} for name, row in table.iterrows()}
+        sys.stdout.write(json.dumps({"numbers": answer, "outside": outside, "seeds": options.seeds}) + "\n")
+    sys.exit(1 if outside else 0)
+
+
+if __name__ == "__main__":
+    main()
