@@ -118,6 +118,7 @@ class Lake:
         if contract.partition:
             maker = maker.partitionedBy(contract.partition)
         maker.execute()
+        self._checked.add(name)
 
     def _table(self, name: str) -> DeltaTable:
         return DeltaTable.forPath(self.spark, self.path(name))
