@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import reduce
@@ -68,6 +70,14 @@ def simulate_shop(spark: SparkSession, settings: Settings, *, landing: str, trut
     made_at = Calendar.of(own)
     landing, truth = landing.rstrip("/"), truth.rstrip("/")
     _claim(spark, landing, own.model_dump_json())
+    with _compiled(spark):
+        summary = _make(spark, settings, made_at, landing=landing, truth=truth)
+    _mark(spark, landing, {"settings": json.loads(own.model_dump_json()), "summary": asdict(summary)})
+    return summary
+
+
+def _make(spark: SparkSession, settings: Settings, made_at: Calendar, *, landing: str, truth: str) -> Summary:
+    own = settings.simulate
     start = datetime(own.start.year, own.start.month, own.start.day, tzinfo=UTC)
     place = Landing(landing, -(-own.users // USERS_PER_FILE))
     products = catalogue(spark, products=own.products, seed=own.seed, known=start)
@@ -102,8 +112,22 @@ def simulate_shop(spark: SparkSession, settings: Settings, *, landing: str, trut
     found = _dirt({name: records for name, (records, _) in written.items()}, truth)
     summary = Summary(own.users, {name: rows for name, (_, rows) in written.items()}, found, made_at.end.isoformat())
     place.clear(users)
-    _mark(spark, landing, {"settings": json.loads(own.model_dump_json()), "summary": asdict(summary)})
     return summary
+
+
+@contextmanager
+def _compiled(spark: SparkSession) -> Iterator[None]:
+    """Lets Spark give up fusing where the result would be larger than what the JVM compiles (8,000 bytes a method).
+
+    The draws of an event make such methods, and interpreted they take two and a half times as long.
+    """
+    name = "spark.sql.codegen.hugeMethodLimit"
+    before = spark.conf.get(name)
+    spark.conf.set(name, "8000")
+    try:
+        yield
+    finally:
+        spark.conf.set(name, str(before))
 
 
 def people(spark: SparkSession, settings: Settings, products: DataFrame, truth: str) -> DataFrame:

@@ -67,7 +67,7 @@ def order_probability(effects: float) -> Column:
     """P(order in the window | the row's arm); 0 for bots."""
     moved = F.col("base_rate") + F.lit(float(effects)) * effect()
     limited = F.least(F.greatest(moved, F.col("base_rate") * LEAST_SHARE), F.lit(MOST))
-    return F.when(F.col("kind_index") < 0, F.col("base_rate")).otherwise(limited)
+    return F.when(F.col("is_bot"), 0.0).when(F.col("kind_index") < 0, F.col("base_rate")).otherwise(limited)
 
 
 def use_probability() -> Column:
