@@ -103,7 +103,8 @@ def test_a_lake_of_a_newer_schema_is_neither_read_nor_written(lake: Lake) -> Non
     path = lake.path("candidates")
     lake.spark.sql(f"ALTER TABLE delta.`{path}` SET TBLPROPERTIES ('offerlake.schema_version' = '99')")
     before = lake.version("candidates")
-    for act in (lambda: lake.read("candidates"), lambda: lake.write("candidates", _candidates(lake, (D2, "u1")))):
+    met = Lake(lake.spark, lake.root)
+    for act in (lambda: met.read("candidates"), lambda: met.write("candidates", _candidates(lake, (D2, "u1")))):
         with pytest.raises(SchemaError, match="schema version 99, this Offerlake knows 1"):
             act()
     assert lake.version("candidates") == before

@@ -130,7 +130,7 @@ def _priced(model: UpliftModel, row: Column, fold: Column) -> Column:
     """The effect, the margin of an order, the cost of a use and P(uses it | buys), as a struct."""
 
     @F.arrow_udf("uplift double, order_margin double, redemption_cost double, used double")  # type: ignore[attr-defined,untyped-decorator]
-    def priced(batches: Iterator[pa.StructArray]) -> Iterator[pa.StructArray]:
+    def priced(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
         for batch in batches:
             yield _priced_batch(model, batch)
 

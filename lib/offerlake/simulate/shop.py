@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import reduce
@@ -70,8 +68,7 @@ def simulate_shop(spark: SparkSession, settings: Settings, *, landing: str, trut
     made_at = Calendar.of(own)
     landing, truth = landing.rstrip("/"), truth.rstrip("/")
     _claim(spark, landing, own.model_dump_json())
-    with _compiled(spark):
-        summary = _make(spark, settings, made_at, landing=landing, truth=truth)
+    summary = _make(spark, settings, made_at, landing=landing, truth=truth)
     _mark(spark, landing, {"settings": json.loads(own.model_dump_json()), "summary": asdict(summary)})
     return summary
 
@@ -113,21 +110,6 @@ def _make(spark: SparkSession, settings: Settings, made_at: Calendar, *, landing
     summary = Summary(own.users, {name: rows for name, (_, rows) in written.items()}, found, made_at.end.isoformat())
     place.clear(users)
     return summary
-
-
-@contextmanager
-def _compiled(spark: SparkSession) -> Iterator[None]:
-    """Lets Spark give up fusing where the result would be larger than what the JVM compiles (8,000 bytes a method).
-
-    The draws of an event make such methods, and interpreted they take two and a half times as long.
-    """
-    name = "spark.sql.codegen.hugeMethodLimit"
-    before = spark.conf.get(name)
-    spark.conf.set(name, "8000")
-    try:
-        yield
-    finally:
-        spark.conf.set(name, str(before))
 
 
 def people(spark: SparkSession, settings: Settings, products: DataFrame, truth: str) -> DataFrame:
