@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo check test bench docs lock wheel
+.PHONY: help setup demo check test test-cluster bench docs lock wheel
 
 BIN := .venv/bin
 UV_VERSION := 0.13.9
@@ -16,7 +16,7 @@ FIND_PYTHON = for p in $(PYTHON) python3.11 python3 python; do \
 MISSING = { echo "missing: $(1)" >&2; exit 1; }
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.ready ## Make .venv with the locked versions (Horovod is built once: minutes), fetch Spark's JARs
 
@@ -29,8 +29,11 @@ check: setup ## Lint, format, types, layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-test: setup ## Run all tests
-	@$(BIN)/pytest
+test: setup ## Run all tests but those of test-cluster
+	@$(BIN)/pytest --ignore tests/distributed
+
+test-cluster: setup ## Run every job on executors that have only what was shipped to them, and two by spark-submit: minutes
+	@$(BIN)/pytest tests/distributed
 
 bench: setup ## Run every benchmark: the figures of README and docs
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
