@@ -11,7 +11,7 @@ import pytest
 from offerlake.response.design import BASE, Design
 from offerlake.response.effect import Effect, Slope, fit_effect
 from offerlake.response.evidence import Sums
-from offerlake.response.features import Numbers
+from offerlake.response.features import USER_NUMBERS, Numbers
 
 DESIGN = Design(
     numbers={"orders_84d": (1.0, 0.5), BASE: (-3.0, 0.5)},
@@ -26,7 +26,8 @@ DESIGN = Design(
 def _rows(**columns: list[object]) -> pa.StructArray:
     terms = ("discount_rate", "fixed_cost", "scoped", "kind_affinity", "scope_affinity", "typical_order_value")
     doubles = pa.list_(pa.float64())
-    x = pa.array([list(row) for row in zip(columns["orders_84d"], columns[BASE], strict=True)], doubles)
+    numbers = [columns.get(name, [None] * len(columns[BASE])) for name in (*USER_NUMBERS, BASE)]
+    x = pa.array([list(row) for row in zip(*numbers, strict=True)], doubles)
     t = pa.array([list(row) for row in zip(*[columns[name] for name in terms], strict=True)], doubles)
     named = {"x": x, "t": t, "kind": pa.array(columns["kind"]), "offer_id": pa.array(columns["offer_id"], pa.string())}
     return pa.StructArray.from_arrays(list(named.values()), names=list(named))
@@ -58,6 +59,7 @@ def test_offers_are_described_and_nothing_is_nothing() -> None:
     np.testing.assert_allclose(terms["liking"], [0, 1, 0, -1, 0], atol=1e-9)
     np.testing.assert_allclose(terms["scope"], [0, 0, 2, 0, 0], atol=1e-9)
     np.testing.assert_allclose(terms["dose·scoped"], [0, 0, one, 0, 0])
+    np.testing.assert_allclose(terms["dose·liking²"], [0, one, 0, 0, 0], atol=1e-9)
     assert list(terms["kind=percent_off"]) == [0, 0, 1, 1, 0]
     assert list(terms["offer=p"]) == [0, 0, 1, 0, 0]
     assert list(terms["offer=g"]) == [0, 1, 0, 0, 0]

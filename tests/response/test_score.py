@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
-from tests.response.planted import CONTACT_COST, OFFERS, USED, Shop, frame, shop
 
 from offerlake.config import Settings
 from offerlake.errors import DataError
@@ -18,6 +17,7 @@ from offerlake.response.models import ResponseModel
 from offerlake.response.score import SCORES, ScoringModels, score_pairs
 from offerlake.response.train import train_response
 from offerlake.response.uplift import TrainedUplift, UpliftModel, train_uplift
+from response.planted import CONTACT_COST, OFFERS, USED, Shop, frame, shop
 
 SEED = 7
 USERS, ROUNDS = 6000, 6

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 from sklearn.metrics import roc_auc_score
-from tests.response.planted import START, Shop, frame, shop
 
 from offerlake.config import ResponseSettings, Settings
 from offerlake.errors import DataError
 from offerlake.response.models import ResponseModel
 from offerlake.response.train import Trained, labels_of, train_response
+from response.planted import START, Shop, frame, shop
 
 SEED = 7
 

@@ -7,6 +7,7 @@ batches, the same in training and in scoring.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,10 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import Column
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from offerlake.response.features import Numbers, matrix, numbers_of, squeeze
+from offerlake.config import UpliftSettings
+from offerlake.errors import DataError
+from offerlake.response.features import ONE_ROW, USER_NUMBERS, Numbers, in_order, matrix, numbers_of, one_row, squeeze
 
 BASE = "p_no_offer"
 _TERMS = ("discount_rate", "fixed_cost", "scoped", "kind_affinity", "scope_affinity", "typical_order_value")
@@ -25,6 +28,8 @@ _NAMED = (
     "contact", "dose", "liking", "scope",
     "dose·liking", "dose·liking²", "dose·scope", "dose·scoped", "dose·liking·scope",
 )  # fmt: skip
+_PLACES = {name: place for place, name in enumerate((*USER_NUMBERS, BASE))}
+_FLAT = 1e-6
 _CLIP = 4.0  # standard deviations: an outlier may not move the effect
 _TINY = 1e-6
 Scaling = tuple[float, float]
@@ -85,22 +90,9 @@ class Design:
         """Coefficients of each block."""
         return [len(block.terms) * (len(self.numbers) if block.users else 1) for block in self.blocks]
 
-    def row(self) -> Column:
-        """The row's content that `users` and `offers_of` read, as a struct."""
-        return F.struct(
-            numbers_of(tuple(self.numbers)).alias("x"),
-            numbers_of(_TERMS).alias("t"),
-            F.col("kind").alias("kind"),
-            F.col("offer_id").alias("offer_id"),
-        )
-
     def users(self, batch: pa.StructArray) -> Numbers:
         """U (rows, numbers): standardised, a missing one 0, within ±`_CLIP`."""
-        raw = matrix(batch.field("x"), len(self.numbers))
-        x = squeeze(raw)
-        if BASE in self.numbers:
-            at = list(self.numbers).index(BASE)
-            x[:, at] = log_odds_of(raw[:, at])
+        x = users_of(batch)[:, [_PLACES[name] for name in self.numbers]]
         means, scales = np.array(list(self.numbers.values())).reshape(-1, 2).T
         standardised: Numbers = np.clip(np.nan_to_num((x - means) / scales), -_CLIP, _CLIP)
         return standardised
@@ -178,6 +170,87 @@ class Design:
             offers=tuple(content["offers"]),
             dose_scale=content["dose_scale"],
         )
+
+
+def row_content() -> Column:
+    """What a design reads of a row with `USER_NUMBERS`, `BASE` (null: not known) and the offer's context: a struct."""
+    return F.struct(
+        numbers_of(tuple(_PLACES)).alias("x"),
+        numbers_of(_TERMS).alias("t"),
+        F.col("kind").alias("kind"),
+        F.col("offer_id").alias("offer_id"),
+    )
+
+
+def users_of(batch: pa.StructArray) -> Numbers:
+    """All numbers of the users (rows, numbers), squeezed; `BASE`, the last, as log-odds; NaN where missing."""
+    raw = matrix(batch.field("x"), len(_PLACES))
+    x = squeeze(raw)
+    x[:, -1] = log_odds_of(raw[:, -1])
+    return x
+
+
+def learn_design(rows: DataFrame, *, settings: UpliftSettings) -> Design:
+    """Finds means and scales in one pass; numbers that never change are left out.
+
+    Args:
+        rows: `row` (see `row_content`), in partitions and an order that depend on keys only.
+        settings: Section `uplift`.
+
+    Raises:
+        DataError: There are no rows.
+    """
+    parts = in_order(rows.select("row").mapInArrow(_moments, ONE_ROW).collect())
+    found: dict[str, Numbers] = {}
+    for part in parts:
+        for name, sums in part["sums"].items():
+            found[name] = found.get(name, np.zeros_like(sums)) + sums
+    if "users" not in found:
+        raise DataError("examples: no rows to learn from", fix="Widen the period, or run build_examples first.")
+    users = _scalings(found["users"])
+    likings = {name.removeprefix("kind="): _scalings(found[name])[0] for name in sorted(found) if name[:5] == "kind="}
+    scope, typical = (_scalings(found[name])[0] if name in found else (0.0, 1.0) for name in ("scope", "typical"))
+    return Design(
+        numbers={name: users[place] for name, place in _PLACES.items() if users[place][1] > _FLAT},
+        likings={kind: (mean, scale if scale > _FLAT else 1.0) for kind, (mean, scale) in likings.items()},
+        scope=(scope[0], scope[1] if scope[1] > _FLAT else 1.0),
+        typical=typical[0] if typical[0] > 0 else 1.0,
+        offers=tuple(sorted(set().union(*[part["offers"] for part in parts]))),
+        dose_scale=settings.dose_scale,
+    )
+
+
+def _moments(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Count, sum and sum of squares (3, numbers): of users, liking by kind, scope affinity and typical value."""
+    sums: dict[str, Numbers] = {}
+    offers: set[str] = set()
+    for batch in batches:
+        content = batch.column("row")
+        t, kind = matrix(content.field("t"), len(_TERMS)), content.field("kind").to_numpy(zero_copy_only=False)
+        sent = kind != "none"
+        offers.update(content.field("offer_id").filter(pa.array(sent)).drop_null().unique().to_pylist())
+        scoped = sent & (t[:, _TERMS.index("scoped")] == 1)
+        parts = {
+            "users": users_of(content),
+            "scope": t[scoped][:, [_TERMS.index("scope_affinity")]],
+            "typical": t[:, [_TERMS.index("typical_order_value")]],
+        }
+        for name in np.unique(kind[sent].astype(str)):
+            parts[f"kind={name}"] = squeeze(t[kind == name][:, [_TERMS.index("kind_affinity")]])
+        for name, part in parts.items():
+            there = np.isfinite(part)
+            inside = np.where(there, part, 0)
+            new = np.stack([there.sum(axis=0), inside.sum(axis=0), (inside**2).sum(axis=0)])
+            sums[name] = sums.get(name, np.zeros_like(new)) + new
+    if sums:
+        yield one_row({"sums": sums, "offers": offers})
+
+
+def _scalings(sums: Numbers) -> list[Scaling]:
+    count, total, squares = sums
+    mean = total / np.maximum(count, 1)
+    spread = np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0))
+    return [(float(m), float(s)) for m, s in zip(mean, spread, strict=True)]
 
 
 def log_odds_of(p: Numbers) -> Numbers:

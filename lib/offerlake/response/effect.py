@@ -90,7 +90,7 @@ def sums_by_fold(rows: DataFrame, design: Design, *, periods: int, folds: int) -
     """One pass over the rows: the sums of each fold, of the columns period, U and φ in this order.
 
     Args:
-        rows: `row` (`Design.row`), `outcome` (responded − p_no_offer), `weight`, `fold` and `period` (from 0).
+        rows: `row` (`design.row_content`), `outcome` (responded − p_no_offer), `weight`, `fold` and `period` (from 0).
         design: The design.
         periods: Number of periods.
         folds: Number of folds.

@@ -35,6 +35,7 @@ CATEGORIES: tuple[str, ...] = tuple(c.name for c in _COLUMNS if c.type == "strin
 MISSING = "(none)"
 VECTOR = "x"
 
+_MILLION = 1e6
 _MOST_VALUES = 200  # of a category; one with more is an id, not a category
 
 
@@ -71,7 +72,7 @@ def squeeze(x: Numbers) -> Numbers:
 
 
 def learnable(rows: DataFrame) -> Columns:
-    """Finds the columns worth a model's while, in one pass; sums are added up in the order of the partitions.
+    """Finds the columns worth a model's while, in one pass; sums are of whole millionths, so their order is no matter.
 
     Raises:
         DataError: There are no rows, or no column varies.
@@ -87,7 +88,7 @@ def learnable(rows: DataFrame) -> Columns:
     low, high = np.min([part["low"] for part in learnt], axis=0), np.max([part["high"] for part in learnt], axis=0)
     values = {name: sorted(set().union(*[part["values"][name] for part in learnt])) for name in CATEGORIES}
     kept = Columns(
-        numbers={name: float(sums[i] / known[i]) for i, name in enumerate(NUMBERS) if low[i] < high[i]},
+        numbers={name: float(sums[i] / _MILLION / known[i]) for i, name in enumerate(NUMBERS) if low[i] < high[i]},
         flagged=tuple(name for i, name in enumerate(NUMBERS) if 0 < known[i] < total),
         categories={name: tuple(found) for name, found in values.items() if 1 < len(found) <= _MOST_VALUES},
     )
@@ -98,14 +99,14 @@ def learnable(rows: DataFrame) -> Columns:
 
 def _learn_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     width = len(NUMBERS)
-    rows, known, sums = 0, np.zeros(width), np.zeros(width)
+    rows, known, sums = 0, np.zeros(width, np.int64), np.zeros(width, np.int64)
     low, high = np.full(width, np.inf), np.full(width, -np.inf)
     values: dict[str, set[str]] = {name: set() for name in CATEGORIES}
     for batch in batches:
         x = squeeze(matrix(batch.column("x"), width))
         rows += len(x)
         known += np.isfinite(x).sum(axis=0)
-        sums += np.where(np.isfinite(x), x, 0).sum(axis=0)
+        sums += np.rint(np.nan_to_num(x) * _MILLION).astype(np.int64).sum(axis=0)
         low = np.minimum(low, np.where(np.isfinite(x), x, np.inf).min(axis=0, initial=np.inf))
         high = np.maximum(high, np.where(np.isfinite(x), x, -np.inf).max(axis=0, initial=-np.inf))
         for name, found in values.items():

@@ -35,7 +35,7 @@ def estimator(engine: Engine, settings: ResponseSettings, *, rows: float, seed: 
     """
     if engine == "logistic":
         return LogisticRegression(
-            featuresCol=VECTOR, labelCol=LABEL, weightCol=WEIGHT, regParam=settings.ridge / rows, maxIter=60, tol=1e-7
+            featuresCol=VECTOR, labelCol=LABEL, weightCol=WEIGHT, regParam=settings.ridge / rows, maxIter=50, tol=1e-6
         )
     if engine == "gbt":
         return GBTClassifier(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from offerlake.response.train import Judged, Trained
+from offerlake.response.judge import Judged
+from offerlake.response.train import Trained
 from offerlake.response.uplift import ArmEffect, TrainedUplift
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from offerlake.response.design import BASE
+from offerlake.response.design import BASE, row_content
 from offerlake.response.models import ResponseModel, read_text
 from offerlake.response.uplift import OUTCOME, UPLIFT_FILE, UpliftModel, contact_cost_of
 
@@ -63,7 +63,8 @@ def score_pairs(pairs: DataFrame, models: ScoringModels, *, contact_cost: Mappin
     cost of a use, k the cost of the message:
 
         uplift = τ, held so that p₀ + τ is a probability          p_redeem = (p₀ + τ) · r
-        expected_margin = (p₀ + τ) · (m − c · r) − p₀ · m − k     expected_cost = p_redeem · c + k
+        expected_cost = p_redeem · c + k
+        expected_margin = (p₀ + τ) · (m − c · r) − p₀ · m − k = uplift · m − expected_cost
 
     Without a control group p_no_offer, uplift and expected_margin are null; p_redeem is then p_response if that is what
     the label says, else p_response · r. A pair with nothing (kind `none`) has uplift, costs and margin 0.
@@ -102,7 +103,7 @@ def value_pairs(scored: DataFrame, models: ScoringModels, *, contact_cost: Mappi
     """
     response, uplift = models.response, models.uplift
     kept = [name for name in scored.columns if name not in SCORES]
-    scored = scored.withColumn("_money", _priced(uplift, uplift.design.row(), response.fold()))
+    scored = scored.withColumn("_money", _priced(uplift, row_content(), response.fold()))
     sent = F.col("kind") != "none"
     own, base, used = F.col("p_response"), F.col(BASE), F.col("_money.used")
     with_offer = F.greatest(F.lit(0.0), F.least(F.lit(1.0), base + F.col("_money.uplift")))
@@ -115,12 +116,12 @@ def value_pairs(scored: DataFrame, models: ScoringModels, *, contact_cost: Mappi
         "p_redeem": F.when(sent, F.coalesce(with_offer * used, redeem)).otherwise(0.0),
     }
     priced = scored.withColumns(columns)
-    after = with_offer * (F.col("order_margin") - used * F.col("redemption_cost")) - base * F.col("order_margin")
+    cost = F.col("p_redeem") * F.col("redemption_cost") + F.col("contact_cost")
     valued = priced.withColumns(
         {
             "p_response": F.when(~sent, F.coalesce(base, own)).otherwise(own),
-            "expected_margin": F.when(base.isNotNull(), F.when(sent, after - F.col("contact_cost")).otherwise(0.0)),
-            "expected_cost": F.col("p_redeem") * F.col("redemption_cost") + F.col("contact_cost"),
+            "expected_margin": F.when(base.isNotNull(), F.col("uplift") * F.col("order_margin") - cost),
+            "expected_cost": cost,
         }
     )
     return valued.select(*kept, *[F.round(F.col(name), _DIGITS).alias(name) for name in SCORES])

@@ -8,32 +8,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
-import numpy as np
 from pyspark import StorageLevel
 from pyspark.ml import Model, PipelineModel
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from offerlake.accuracy import Accuracy, accuracy
 from offerlake.config import ResponseSettings
 from offerlake.errors import DataError
 from offerlake.randomness import fold, uniform
-from offerlake.response.calibration import Bins, Calibration, binned, fit, pooled, slope_of
+from offerlake.response.calibration import Bins, Calibration, binned, fit, pooled
 from offerlake.response.features import CATEGORIES, NUMBERS, VECTOR, Columns, encode, encoder, learnable
+from offerlake.response.judge import Judged, judged
 from offerlake.response.models import BASELINE, LABEL, WEIGHT, Engine, ResponseModel, chance, estimator
 from offerlake.windows import TimeSplit, midnight, part_of, split_by_time
 
 _KEYS = ("exposure_id", "user_id", "fold", "half", "part", "fits", "group", LABEL)
-
-
-@dataclass(frozen=True)
-class Judged:
-    """How good probabilities were on rows that neither their model nor their calibration saw."""
-
-    accuracy: Accuracy
-    calibration_slope: float | None
-    bins: tuple[tuple[int, float, float], ...]
-    """Ten groups of rows by predicted probability, ascending: rows, mean predicted, share with label 1."""
 
 
 @dataclass(frozen=True)
@@ -182,20 +171,16 @@ def _counted(keyed: DataFrame, *, folds: int, label: str) -> dict[str, float]:
 
 @contextmanager
 def _encoded(keyed: DataFrame, *, ones: float, zeros: float) -> Iterator[_Rows]:
+    columns = learnable(keyed.where(F.col("part") == "train"))
+    encoding = encoder(columns)
+    narrow = encode(keyed, encoding).select(*_KEYS, VECTOR)
     # Partitions and their order depend on the keys only, so that sums of doubles are the same in every run.
-    ordered = keyed.repartition(keyed.sparkSession.sparkContext.defaultParallelism, "exposure_id")
-    ordered = ordered.sortWithinPartitions("exposure_id").persist(StorageLevel.MEMORY_AND_DISK)
-    encoded = None
+    ordered = narrow.repartition(keyed.sparkSession.sparkContext.defaultParallelism, "exposure_id")
+    frame = ordered.sortWithinPartitions("exposure_id").persist(StorageLevel.MEMORY_AND_DISK)
     try:
-        teaching = ordered.where(F.col("part") == "train")
-        columns = learnable(teaching)
-        encoding = encoder(columns)
-        encoded = encode(ordered, encoding).select(*_KEYS, VECTOR).persist(StorageLevel.MEMORY_AND_DISK)
-        yield _Rows(frame=encoded, encoding=encoding, columns=columns, ones=ones, zeros=zeros)
+        yield _Rows(frame=frame, encoding=encoding, columns=columns, ones=ones, zeros=zeros)
     finally:
-        ordered.unpersist()
-        if encoded is not None:
-            encoded.unpersist()
+        frame.unpersist()
 
 
 def _fitted(
@@ -226,7 +211,7 @@ def _validated(rows: _Rows, engine: Engine, *, settings: ResponseSettings, seed:
         others = pooled([bins for other, bins in halves.items() if other != number])
         calibrated = fit(others, method=settings.calibration).column(F.col("raw"))
         value = F.when(F.col("half") == number, calibrated).otherwise(value)
-    return _judged(later.withColumn("p", value), seed=seed)
+    return judged(later.withColumn("p", value), seed=seed)
 
 
 def _cross_fitted(
@@ -275,28 +260,7 @@ def _tested(rows: _Rows, model: ResponseModel, *, seed: int) -> Judged:
         offered = model.offered[number].column(F.col("raw"))
         of_none = (model.nothing or model.offered)[number].column(F.col("raw"))
         parts.append(own.withColumn("p", F.when(F.col("group") == "offered", offered).otherwise(of_none)))
-    return _judged(_union(parts), seed=seed)
-
-
-def _judged(frame: DataFrame, *, seed: int) -> Judged:
-    bins = binned(frame.withColumn("all", F.lit(0)), probability="p", label=LABEL, by="all")[0]
-    return Judged(
-        accuracy=accuracy(frame, probability="p", label=LABEL, seed=seed),
-        calibration_slope=slope_of(bins),
-        bins=_tenths(bins),
-    )
-
-
-def _tenths(bins: Bins) -> tuple[tuple[int, float, float], ...]:
-    """Bins gathered into at most ten groups of about equally many rows."""
-    place = np.minimum((np.cumsum(bins.rows) - bins.rows / 2) / bins.rows.sum() * 10, 9.999).astype(int)
-    p = 1 / (1 + np.exp(-bins.odds))
-    groups = []
-    for number in np.unique(place):
-        at = place == number
-        rows = bins.rows[at].sum()
-        groups.append((int(rows), float((p[at] * bins.rows[at]).sum() / rows), float(bins.ones[at].sum() / rows)))
-    return tuple(groups)
+    return judged(_union(parts), seed=seed)
 
 
 def _union(frames: Sequence[DataFrame]) -> DataFrame:

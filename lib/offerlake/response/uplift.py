@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from offerlake.config import UpliftSettings
-from offerlake.errors import DataError
 from offerlake.randomness import fold
-from offerlake.response.design import BASE, Design, Scaling, log_odds_of
+from offerlake.response.design import BASE, Design, learn_design, row_content
 from offerlake.response.effect import Effect, fit_effect, sums_by_fold
-from offerlake.response.features import ONE_ROW, USER_NUMBERS, Numbers, in_order, matrix, numbers_of, one_row, squeeze
+from offerlake.response.features import Numbers
 from offerlake.response.models import ResponseModel
 from offerlake.response.worth import Worth, fit_worth
 
-_KEPT = (
-    "exposure_id", "user_id", "offer_id", "kind", "treatment", "propensity", "shown_date", "responded", "redeemed",
-    "net_value", "discount_rate", "fixed_cost", "scoped", "kind_affinity", "scope_affinity",
-)  # fmt: skip
+_KEPT = ("exposure_id", "offer_id", "treatment", "propensity", "shown_date", "responded", "redeemed", "net_value")
 OUTCOME = "responded"
 """What effects are effects on."""
 UPLIFT_FILE = "uplift.json"
 _MOST_PERIODS = 30
-_FLAT = 1e-9
 
 
 @dataclass(frozen=True)
@@ -126,11 +120,14 @@ def train_uplift(
     randomised = F.col("propensity").isNotNull() & (F.col("propensity") > 0) & (F.col("propensity") < 1)
     shares = _shares(known.where(randomised))
     control = base is not None and bool(base.nothing) and None in shares and len(shares) > 1
-    rows = base.predict_nothing(known, column=BASE) if base is not None and control else known
+    if base is not None and control:
+        rows = base.predict_nothing(known, column=BASE)
+    else:
+        rows = known.withColumn(BASE, F.lit(None).cast("double"))
     kept = rows.select(
         *_KEPT,
-        *USER_NUMBERS,
-        *([BASE] if control else []),
+        BASE,
+        row_content().alias("row"),
         (F.col("margin") + F.col("treatment") * contact_cost_of(contact_cost)).alias("gross_margin"),
         fold(seed, "fold", folds, F.col("user_id")).alias("fold"),
         randomised.alias("randomised"),
@@ -139,13 +136,12 @@ def train_uplift(
     ordered = kept.repartition(kept.sparkSession.sparkContext.defaultParallelism, "exposure_id")
     ordered = ordered.sortWithinPartitions("exposure_id").persist(StorageLevel.MEMORY_AND_DISK)
     try:
-        design = learn_design(ordered, settings=settings, base=control)
-        described = ordered.withColumn("row", design.row())
-        worth = fit_worth(described.where(F.col("responded") == 1), design, folds=folds)
+        design = learn_design(ordered, settings=settings)
+        worth = fit_worth(ordered.where(F.col("responded") == 1), design, folds=folds)
         effect: Effect | None = None
         arms: dict[str, ArmEffect] = {}
         if control:
-            teaching = _teaching(described.where("randomised"), shares, settings=settings)
+            teaching = _teaching(ordered.where("randomised"), shares, settings=settings)
             periods = 1 + max(row[0] for row in teaching.select("period").distinct().collect())
             sums = sums_by_fold(teaching, design, periods=periods, folds=folds)
             effect, arms = fit_effect(sums, design, periods=periods), _arm_effects(teaching)
@@ -161,69 +157,6 @@ def contact_cost_of(contact_cost: Mapping[str, float]) -> Column:
     for channel, cost in sorted(contact_cost.items()):
         column = F.when(F.col("channel") == channel, F.lit(float(cost))).otherwise(column)
     return column
-
-
-def learn_design(rows: DataFrame, *, settings: UpliftSettings, base: bool) -> Design:
-    """Finds means and scales in one pass; numbers that never change are left out.
-
-    Args:
-        rows: `USER_NUMBERS`, the offer's columns and, with `base`, `BASE`.
-        settings: Section `uplift`.
-        base: Whether `BASE` is one of the user's numbers.
-
-    Raises:
-        DataError: There are no rows.
-    """
-    names = (*USER_NUMBERS, *([BASE] if base else []))
-    sent = rows.where(F.col("kind") != "none")
-    numbers = _scales(rows, names, by=F.lit("all"))
-    if not numbers:
-        raise DataError("examples: no rows to learn from", fix="Widen the period, or run build_examples first.")
-    likings = _scales(sent, ("kind_affinity",), by=F.col("kind"))
-    scopes = _scales(sent.where(F.col("scoped") == 1), ("scope_affinity",), by=F.lit("all"), squeezing=False)
-    typical = rows.agg(F.avg(F.round("typical_order_value", 2).cast("decimal(18,2)"))).first()
-    offers = [row[0] for row in sent.select("offer_id").distinct().collect()]
-    return Design(
-        numbers={name: scaling for name, scaling in zip(names, numbers["all"], strict=True) if scaling[1] > _FLAT},
-        likings={kind: (mean, scale if scale > _FLAT else 1.0) for kind, [(mean, scale)] in sorted(likings.items())},
-        scope=(scopes["all"][0][0], max(scopes["all"][0][1], _FLAT)) if scopes else (0.0, 1.0),
-        typical=float(typical[0]) if typical and typical[0] else 1.0,
-        offers=tuple(sorted(offers)),
-        dose_scale=settings.dose_scale,
-    )
-
-
-def _scales(rows: DataFrame, names: Sequence[str], *, by: Column, squeezing: bool = True) -> dict[str, list[Scaling]]:
-    """Mean and standard deviation of numbers, for each value of `by`; `BASE` as log-odds, the others squeezed."""
-
-    def partial(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        found: dict[str, Numbers] = {}
-        for batch in batches:
-            raw = matrix(batch.column("x"), len(names))
-            x = squeeze(raw) if squeezing else raw
-            if names[-1] == BASE:
-                x[:, -1] = log_odds_of(raw[:, -1])
-            values = batch.column("by").to_numpy(zero_copy_only=False).astype(str)
-            for value in np.unique(values):
-                part = x[values == value]
-                there = np.isfinite(part)
-                part = np.where(there, part, 0)
-                sums = np.stack([there.sum(axis=0), part.sum(axis=0), (part**2).sum(axis=0)])
-                found[str(value)] = found.get(str(value), np.zeros((3, len(names)))) + sums
-        if found:
-            yield one_row(found)
-
-    parts = rows.select(numbers_of(names).alias("x"), by.alias("by")).mapInArrow(partial, ONE_ROW).collect()
-    totals: dict[str, Numbers] = {}
-    for content in in_order(parts):
-        for value, sums in content.items():
-            totals[value] = totals.get(value, np.zeros((3, len(names)))) + sums
-    scales = {}
-    for value, (count, total, squares) in totals.items():
-        mean = total / np.maximum(count, 1)
-        spread = np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0))
-        scales[value] = [(float(m), float(s)) for m, s in zip(mean, spread, strict=True)]
-    return scales
 
 
 def _shares(randomised: DataFrame) -> dict[str | None, int]:

@@ -111,8 +111,8 @@ def fit_worth(buyers: DataFrame, design: Design, *, folds: int) -> tuple[Worth, 
     1; as money where it has none, not below 0. Share of uses: drawn to the kind's.
 
     Args:
-        buyers: Rows with `responded` = 1: `row` (`Design.row`), `fold`, `treatment`, `redeemed`, `net_value` and
-            `gross_margin` (margin plus the contact cost).
+        buyers: Rows with `responded` = 1: `row` (`design.row_content`), `fold`, `treatment`, `redeemed`, `net_value`
+            and `gross_margin` (margin plus the contact cost).
         design: The design.
         folds: Number of folds.
 
