@@ -106,7 +106,9 @@ def value_pairs(scored: DataFrame, models: ScoringModels, *, contact_cost: Mappi
     scored = scored.withColumn("_money", _priced(uplift, row_content(), response.fold()))
     sent = F.col("kind") != "none"
     own, base, used = F.col("p_response"), F.col(BASE), F.col("_money.used")
-    with_offer = F.greatest(F.lit(0.0), F.least(F.lit(1.0), base + F.col("_money.uplift")))
+    # greatest and least pass over null: what is not known has to stay null.
+    held = F.greatest(F.lit(0.0), F.least(F.lit(1.0), base + F.col("_money.uplift")))
+    with_offer = F.when(base.isNotNull(), held)
     redeem = own if response.label == "redeemed" else own * used
     columns = {
         "contact_cost": F.when(sent, contact_cost_of(contact_cost)).otherwise(0.0),
