@@ -80,4 +80,4 @@ def test_bots_by_rate_and_by_regularity(spark: SparkSession, settings: Settings)
     found = cleaned(spark, settings, [*fast, *short, *even, *human, *later])
     assert outcomes(found) == ["bot:rate"] * 30 + ["good"] * 29 + ["bot:pause_spread"] * 30 + ["good"] * 41
     reasons = found.quarantined.select(F.explode("reasons")).distinct().collect()
-    assert sorted(row[0] for row in reasons) == ["bot:pause_spread=0.000", "bot:rate=60.0/min"]
+    assert sorted(row[0] for row in reasons) == ["bot:pause_spread=0.0", "bot:rate=58.8/min"]
