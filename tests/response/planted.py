@@ -83,6 +83,7 @@ def shop(*, users: int, rounds: int, seed: int = 1, strength: float = 1.0) -> Sh
             "kind_affinity": np.where(arm == 2, np.exp(like[user] / 4), 0.0),
             "scope_affinity": treated.astype(float),
             "orders_364d": draw.poisson(12 * base[user]).astype("int32") + 1,
+            "sessions_364d": 20,
             "sessions_84d": draw.poisson(np.exp(2 + 0.8 * base_trait[user])).astype("int32"),
             "discount_share_364d": 1 / (1 + np.exp(-(sense[user] + 0.4 * draw.normal(size=n)))),
             "click_rate_gift": np.exp(like[user] / 4),

@@ -21,7 +21,7 @@ SEED = 7
 
 @pytest.fixture(scope="module")
 def quick(settings: Settings) -> ResponseSettings:
-    return settings.response.model_copy(update={"trees": 6, "depth": 3})
+    return settings.response.model_copy(update={"trees": 3, "depth": 2})
 
 
 @pytest.fixture(scope="module")
@@ -79,23 +79,20 @@ def test_predictions_are_calibrated_rank_well_and_know_nothing_from_an_offer(
 def test_a_users_numbers_do_not_depend_on_his_own_outcomes(
     spark: SparkSession, planted: Shop, quick: ResponseSettings, trained: Trained
 ) -> None:
-    fold0 = (
-        frame(spark, planted.rows).where(trained.model.fold() == 0).select("user_id").distinct().toPandas()["user_id"]
-    )
+    """All outcomes of one fold's users are turned round: their own numbers stay, the others' move."""
+    assert trained.model.engine == "logistic"
+    users = frame(spark, planted.rows).where(trained.model.fold() == 0).select("user_id").distinct().toPandas()
     turned = planted.rows.copy()
-    mine = turned["user_id"].isin(fold0) & (turned["shown_date"] < trained.split.validation_from)
+    mine = turned["user_id"].isin(users["user_id"])
     turned.loc[mine, "responded"] = 1 - turned.loc[mine, "responded"]
-    # The turned labels would also turn the choice of the engine: only the baseline is compared.
-    engine = quick.model_copy(update={"engine": "gbt", "trees": 1, "depth": 1, "step": 0.01})
-    before = train_response(frame(spark, planted.rows), settings=engine, label="responded", seed=SEED)
-    after = train_response(frame(spark, turned), settings=engine, label="responded", seed=SEED)
-    assert before.model.engine == after.model.engine == "logistic"
+    after = train_response(frame(spark, turned), settings=quick, label="responded", seed=SEED).model
     few = frame(spark, planted.rows[::40])
-    left = before.model.predict(few, column="p").orderBy("exposure_id").toPandas()
-    right = after.model.predict(few, column="p").orderBy("exposure_id").toPandas()
-    own = left["user_id"].isin(fold0)
+    left = trained.model.predict(few, column="p").orderBy("exposure_id").toPandas()
+    right = after.predict(few, column="p").orderBy("exposure_id").toPandas()
+    own = left["user_id"].isin(users["user_id"])
+    assert after.engine == "logistic"
     np.testing.assert_allclose(left["p"][own], right["p"][own], rtol=1e-6)
-    assert np.abs(left["p"][~own] - right["p"][~own]).max() > 0.01
+    assert np.abs(left["p"][~own] - right["p"][~own]).min() > 0.3
 
 
 def test_saved_and_loaded_it_predicts_the_same(
@@ -112,33 +109,27 @@ def test_saved_and_loaded_it_predicts_the_same(
     assert got.between(0, 1, inclusive="neither").all()
 
 
-def test_the_test_days_teach_nothing_and_are_judged(
+def test_days_without_history_and_the_test_days_teach_nothing(
     spark: SparkSession, planted: Shop, quick: ResponseSettings
 ) -> None:
     last = START + timedelta(days=42)
     rows = planted.rows.copy()
-    rows.loc[:9, "label_end"] = rows["label_end"].max()  # ten of the first days' rows reach into the test
-    noise = rows["shown_date"] >= last
-    rows.loc[noise, "responded"] = np.random.default_rng(0).integers(0, 2, noise.sum())
+    rows.loc[rows["shown_date"] == START, ["orders_364d", "sessions_364d"]] = 0
+    second = rows.index[rows["shown_date"] == START + timedelta(days=14)][:10]
+    rows.loc[second, "label_end"] = rows["label_end"].max()  # reaches into the test
+    tested = rows["shown_date"] >= last
+    rows.loc[tested, "responded"] = np.random.default_rng(0).integers(0, 2, tested.sum())
     settings = quick.model_copy(update={"test_from": last})
     found = train_response(frame(spark, rows), settings=settings, label="responded", seed=SEED)
-    straddling = int((rows[:10]["shown_date"] < last).sum())
-    assert found.rows["straddling"] == straddling
-    assert found.rows["test"] == 2_500
-    assert found.rows["fit"] == 7_500 - straddling
+    assert found.rows == {
+        "all": 10_000, "fit": 4_990, "train": 2_490, "validation": 2_500, "test": 2_500, "no_history": 2_500,
+        "straddling": 10,
+    }  # fmt: skip
     assert found.test is not None
     assert found.test.accuracy.auc == pytest.approx(0.5, abs=0.05)  # the test's labels are coin flips
-    assert found.validation[found.model.engine].accuracy.auc > 0.6  # type: ignore[operator]
-
-
-def test_days_before_any_history_are_left_out_and_counted(
-    spark: SparkSession, planted: Shop, quick: ResponseSettings
-) -> None:
-    rows = planted.rows.copy()
-    rows.loc[rows["shown_date"] == START, ["orders_364d", "sessions_84d"]] = 0
-    found = train_response(frame(spark, rows), settings=quick, label="responded", seed=SEED)
-    assert found.rows["no_history"] == 2_500
-    assert found.rows["fit"] == 7_500
+    auc = found.validation[found.model.engine].accuracy.auc
+    assert auc is not None
+    assert auc > 0.6
 
 
 def test_bad_examples_are_told(spark: SparkSession, planted: Shop, quick: ResponseSettings) -> None:
