@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("name", TABLES)
+@pytest.mark.usefixtures("spark")
 def test_a_contract_is_whole(name: str) -> None:
     contract = TABLES[name]
     assert len(set(contract.names)) == len(contract.names)
