@@ -140,7 +140,7 @@ def test_a_demo_does_not_mix_with_another_or_with_anything_else(
     assert small.evaluate.truth == str(places.truth)
     assert small.demo.budget_per_user is not None
     assert small.decide.budget == small.demo.budget_per_user * 10
-    assert small.demo.as_of == date(2025, 9, 3)
+    assert small.demo.as_of == date(2025, 9, 4)
 
     assert demo.prepare(spark, small, "shop", places)
     assert not demo.prepare(spark, small, "shop", places), "made once"

@@ -46,6 +46,13 @@ def test_an_empty_frame_empties_its_slice(lake: Lake) -> None:
     assert _kept(lake) == [(D2, "u1")]
 
 
+def test_nothing_for_nothing_makes_no_version_and_counts_no_rows(lake: Lake) -> None:
+    """Delta makes no commit then, so the numbers of the last one are another write's."""
+    before = lake.write("candidates", _candidates(lake, (D1, "u1"), (D1, "u2")), where={"as_of": D1})
+    written = lake.write("candidates", _candidates(lake), where={"as_of": D2})
+    assert (written.rows, written.version) == (0, before.version)
+
+
 def test_rows_outside_the_slice_are_refused(lake: Lake) -> None:
     lake.write("candidates", _candidates(lake, (D2, "u1")))
     with pytest.raises(Exception, match="DELTA_REPLACE_WHERE_MISMATCH"):

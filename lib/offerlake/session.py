@@ -31,6 +31,15 @@ _FIXED = {
     "spark.sql.constraintPropagation.enabled": "false",
 }
 
+_JAVA = "-Duser.timezone=UTC -Dio.netty.tryReflectionSetAccessible=true"
+# Everything in one process on a few cores. Spark's code for a plan lives as long as the plan: compiling it thoroughly
+# took a third of the time of reading the test shop, so that is left to what runs ten times longer than usual; the code
+# of a whole pipeline is more than Java keeps by itself; and the collector has no threads that compete with the tasks.
+_LOCAL_JAVA = (
+    "-XX:+UseParallelGC -XX:ReservedCodeCacheSize=512m -XX:Tier4InvocationThreshold=50000 "
+    "-XX:Tier4MinInvocationThreshold=6000 -XX:Tier4CompileThreshold=150000 -XX:Tier4BackEdgeThreshold=400000"
+)
+
 
 def java_version() -> int | None:
     """Major version of the Java that Spark would use; None without one."""
@@ -84,7 +93,7 @@ def _own_process(settings: SparkSettings) -> dict[str, str]:
     options = {
         "spark.master": master,
         "spark.jars": ",".join(str(path) for path in jars.fetch()),
-        "spark.driver.extraJavaOptions": "-Duser.timezone=UTC -Dio.netty.tryReflectionSetAccessible=true",
+        "spark.driver.extraJavaOptions": f"{_JAVA} {_LOCAL_JAVA}" if master.startswith("local") else _JAVA,
     }
     if master.startswith("local"):
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")

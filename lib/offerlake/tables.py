@@ -88,6 +88,7 @@ class Lake:
             checked = checked.hint("rebalance", *([F.col(contract.partition)] if contract.partition else []))
         try:
             self.create(name)
+            before = self._newest(name)
             if where is None and contract.mode == "merge":
                 self._merge(contract, checked)
             else:
@@ -100,7 +101,7 @@ class Lake:
             if known is error:
                 raise
             raise known from error
-        return self._last(name)
+        return self._last(name, before=before)
 
     def create(self, name: str) -> None:
         """Makes an empty table by its contract where there is none."""
@@ -151,14 +152,16 @@ class Lake:
             .execute()
         )
 
-    def _last(self, name: str) -> Written:
+    def _last(self, name: str, *, before: int) -> Written:
         version = self._newest(name)
+        if version == before:  # nothing to write and nothing to replace: Delta makes no commit
+            return Written(version=version, rows=0)
         commit = files.read_bytes(self.spark, f"{self.path(name)}/_delta_log/{version:020d}.json")
         # One action a line; the one with what was done comes first.
         actions = (json.loads(line) for line in commit.splitlines())
         metrics = next(action["commitInfo"] for action in actions if "commitInfo" in action).get("operationMetrics", {})
         rows = metrics.get("numTargetRowsInserted", metrics.get("numOutputRows", "0"))
-        return Written(version=version, rows=int(rows))
+        return Written(version=version, rows=int(rows) - int(metrics.get("numCopiedRows", "0")))
 
 
 def _appends(contract: Table, where: Slice | None) -> bool:

@@ -160,6 +160,7 @@ def test_orders(spark: SparkSession, clean: CleanSettings, known: dict[str, Any]
             ({"line_id": "2", "unit_price": None, "discount": None, "net_amount": "9"}, "good"),
             ({"line_id": "3", "unit_price": None}, "missing:unit_price"),
             ({"line_id": "4", "quantity": "0"}, "range:quantity"),
+            ({"line_id": "5", "quantity": "-2147483648"}, "range:quantity"),
             ({"line_id": "5", "unit_price": "-5", "net_amount": "9"}, "range:unit_price"),
             ({"line_id": "6", "net_amount": "-5"}, "range:net_amount"),
             ({"line_id": "7", "net_amount": "n/a"}, "unparsable:net_amount"),
@@ -211,7 +212,12 @@ def test_products(spark: SparkSession, clean: CleanSettings) -> None:
             ({}, "duplicate"),
             ({"name": "Teas"}, "changed:product_id,arrived_at"),
             ({"arrived_at": "2025-02-01T00:00:00Z", "price": "3"}, "good"),
+            ({"arrived_at": "2025-02-01T00:00:00Z", "price": "4"}, "changed:product_id,arrived_at"),
             ({"arrived_at": "2025-03-01T00:00:00Z", "price": "3.00"}, "duplicate"),
+            # What was refused does not stand in the way of the same said later.
+            ({"arrived_at": "2025-03-20T00:00:00Z", "price": "5"}, "good"),
+            ({"arrived_at": "2025-03-20T00:00:00Z", "price": "6"}, "changed:product_id,arrived_at"),
+            ({"arrived_at": "2025-03-25T00:00:00Z", "price": "6"}, "good"),
             ({"arrived_at": "2025-04-01T00:00:00Z"}, "good"),
             ({"product_id": "p2", "category": None, "arrived_at": None}, "good"),
             ({"product_id": "p3", "price": "ask us"}, "unparsable:price"),
@@ -227,6 +233,8 @@ def test_products(spark: SparkSession, clean: CleanSettings) -> None:
     assert good == [
         ("p1", date(2025, 1, 6), Decimal(2)),
         ("p1", date(2025, 2, 1), Decimal(3)),
+        ("p1", date(2025, 3, 20), Decimal(5)),
+        ("p1", date(2025, 3, 25), Decimal(6)),
         ("p1", date(2025, 4, 1), Decimal(2)),
         ("p2", date(2025, 9, 3), Decimal(2)),
     ]

@@ -94,7 +94,8 @@ def _made(spark: SparkSession) -> Shop:
             {"exposure_id": "unknown", "user_id": "u", "shown_at": "2025-03-01", "arrived_at": "2025-03-20"},
         ],
         redemptions=[
-            {"user_id": "u", "offer_id": "fruit", "redeemed_at": "2025-03-03 09:00"},
+            {"user_id": "u", "offer_id": "fruit", "redeemed_at": "2025-03-03 09:00", "value": 0.75},
+            {"user_id": "u", "offer_id": "fruit", "redeemed_at": "2025-03-04 09:00", "value": 0.5},
             {"user_id": "u", "offer_id": "food", "redeemed_at": "2025-03-17 09:00"},  # after the end
             # too late
             {"user_id": "x", "offer_id": "fruit", "redeemed_at": "2025-03-10", "arrived_at": "2025-03-19 09:00"},
@@ -144,13 +145,15 @@ def test_only_exposures_whose_labels_are_final(found: Counts, rows: Rows) -> Non
 
 
 def test_labels(rows: Rows) -> None:
-    labels = {name: (row["responded"], row["redeemed"], row["net_value"]) for name, row in rows.items()}
+    names = ("responded", "redeemed", "net_value")
+    labels = {exposure: tuple(row[name] for name in names) for exposure, row in rows.items()}
     # 4 × 2 − 1, a lamp, 2 × 3 − 1, and 3 given back
     assert labels["u fruit"] == (1, 1, 7.0 + 30.0 + 5.0 - 3.0)
     assert labels["u food"] == (1, 0, 39.0)
     assert labels["v nothing"] == (1, 0, 2.0)
     assert labels["w nothing"] == (0, 0, 0.0)
     assert labels["x fruit"] == (0, 0, -2.0)
+    assert {exposure: row["use_value"] for exposure, row in rows.items() if row["use_value"]} == {"u fruit": 1.25}
 
 
 def test_margin_is_net_of_goods_redemption_and_contact(rows: Rows) -> None:

@@ -37,8 +37,11 @@ class Shop:
     basket: Numbers
 
 
-def shop(*, users: int, rounds: int, seed: int = 1, strength: float = 1.0) -> Shop:
-    """Order rate about 5 %; effect = strength × (contact + lift by price sensitivity × (1 − exp(−rate / 0.12)))."""
+def shop(*, users: int, rounds: int, seed: int = 1, strength: float = 1.0, choosy: bool = False) -> Shop:
+    """Order rate about 5 %; effect = strength × (contact + lift by price sensitivity × (1 − exp(−rate / 0.12))).
+
+    An offer is used by a share of its buyers; `choosy`: by those whose basket is larger than usual for them.
+    """
     draw = np.random.default_rng(seed)
     base_trait, sense, like, size = draw.normal(size=(4, users))
     base = 1 / (1 + np.exp(-(-3.1 + 0.7 * base_trait)))
@@ -59,11 +62,12 @@ def shop(*, users: int, rounds: int, seed: int = 1, strength: float = 1.0) -> Sh
     treated = arm >= 0
     chance = base[user] + np.where(treated, effects[user, np.maximum(arm, 0)], 0)
     responded = draw.random(n) < chance
-    redeemed = responded & treated & (arm != 3) & (draw.random(n) < USED)
     kinds = np.array([kind for kind, _, _ in ARMS.values()] + ["none"])
     rates = np.array([rate for _, rate, _ in ARMS.values()] + [0.0])
     fixed = np.array([cost for _, _, cost in ARMS.values()] + [0.0])
     spent = basket[user] * np.exp(0.3 * draw.normal(size=n) - 0.045)
+    wants = spent > basket[user] if choosy else draw.random(n) < USED
+    redeemed = responded & treated & (arm != 3) & wants
     net = np.where(responded, spent * (1 - redeemed * rates[arm]), 0)
     cost = np.where(responded, spent * 0.65, 0)
     rows = pd.DataFrame(
@@ -92,6 +96,7 @@ def shop(*, users: int, rounds: int, seed: int = 1, strength: float = 1.0) -> Sh
             "region": draw.choice(["north", "south", "east"], size=n),
             "responded": responded.astype("int32"),
             "redeemed": redeemed.astype("int32"),
+            "use_value": np.where(redeemed, spent * rates[arm], np.nan),
             "net_value": net,
             "margin": net - cost - redeemed * fixed[arm] - treated * CONTACT_COST,
         }

@@ -32,7 +32,7 @@ def clean_clicks(
         reading: How the feed's values are written.
         quote: Characters of a refused value that its reason quotes.
     """
-    kept, refused = _parsed(raw, settings, Parser(reading, quote))
+    kept = _parsed(raw, settings, Parser(reading, quote))
     kept = mark_known(first_wins(kept, ["event_id"]), "product_id", products).withColumnRenamed(
         "_known", "known_product"
     )
@@ -45,10 +45,10 @@ def clean_clicks(
     kept = with_sessions(kept, visitor=apart(browser), gap_minutes=settings.session_gap_minutes)
     reason = bot_reason(settings)
     kept = refuse(kept, reason.isNotNull(), reason).withColumn("event_date", F.to_date("event_time"))
-    return settle(table("clicks"), FEED, JOB, kept, refused)
+    return settle(table("clicks"), FEED, JOB, kept)
 
 
-def _parsed(raw: DataFrame, settings: CleanSettings, parse: Parser) -> tuple[DataFrame, DataFrame]:
+def _parsed(raw: DataFrame, settings: CleanSettings, parse: Parser) -> DataFrame:
     happened = parse.instant("event_time", required=True)
     user, browser = parse.text("user_id"), parse.text("anonymous_id")
     nobody = F.when(user.value.isNull() & browser.value.isNull(), F.lit("missing:user_id and anonymous_id"))

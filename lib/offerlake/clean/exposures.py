@@ -43,8 +43,8 @@ def clean_exposures(
         parse.text("policy", required=True),
         parse.text("run_id"),
     )
-    kept, refused = typed(raw, FEED, cells)
+    kept = typed(raw, FEED, cells)
     kept = refuse_unknown(first_wins(kept, ["exposure_id"]), "offer_id", offers)
     if settings.unknown_users == "quarantine":
         kept = refuse_unknown(kept, "user_id", users)
-    return settle(table("exposures"), FEED, JOB, kept.withColumn("shown_date", F.to_date("shown_at")), refused)
+    return settle(table("exposures"), FEED, JOB, kept.withColumn("shown_date", F.to_date("shown_at")))

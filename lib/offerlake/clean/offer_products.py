@@ -30,8 +30,8 @@ def clean_offer_products(
         parse.text("product_id", required=True),
         parse.text("coupon_id", default=""),
     )
-    kept, refused = typed(raw, FEED, cells)
+    kept = typed(raw, FEED, cells)
     kept = first_wins(kept, ["offer_id", "product_id", "coupon_id"], arrived=False)
     if settings.unknown_products == "quarantine":
         kept = refuse_unknown(kept, "product_id", products)
-    return settle(table("offer_products"), FEED, JOB, kept, refused)
+    return settle(table("offer_products"), FEED, JOB, kept)

@@ -44,8 +44,8 @@ def clean_offers(raw: DataFrame, *, settings: CleanSettings, reading: Reading, q
         end.refuse("range", end.value <= begin.value, F.col("valid_to")),
         parse.integer("max_redemptions", low=0, high=_MAX_USES),
     )
-    kept, refused = typed(raw, FEED, cells, _lacking(kind, depth, scope, named))
-    return settle(table("offers"), FEED, JOB, versions(kept, "offer_id"), refused)
+    kept = typed(raw, FEED, cells, _lacking(kind, depth, scope, named))
+    return settle(table("offers"), FEED, JOB, versions(kept, "offer_id"))
 
 
 def _lacking(kind: Cell, depth: Cell, scope: Cell, named: Column) -> list[Column]:

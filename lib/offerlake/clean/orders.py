@@ -29,7 +29,7 @@ def clean_orders(
         reading: How the feed's values are written.
         quote: Characters of a refused value that its reason quotes.
     """
-    kept, refused = _parsed(raw, settings, Parser(reading, quote))
+    kept = _parsed(raw, settings, Parser(reading, quote))
     kept = first_wins(kept, ["order_id", "line_id"])
     kept = mark_known(kept, "product_id", products).withColumnRenamed("_known", "known_product")
     if settings.unknown_products == "quarantine":
@@ -43,10 +43,10 @@ def clean_orders(
     shown = F.concat(F.lit("return_without_purchase:product_id='"), F.col("product_id"), F.lit("'"))
     kept = kept.withColumn("_user", apart(F.col("user_id"))).withColumn("_bought", bought)
     kept = refuse(kept, orphan, shown).withColumn("order_date", F.to_date("order_time"))
-    return settle(table("order_lines"), FEED, JOB, kept, refused)
+    return settle(table("order_lines"), FEED, JOB, kept)
 
 
-def _parsed(raw: DataFrame, settings: CleanSettings, parse: Parser) -> tuple[DataFrame, DataFrame]:
+def _parsed(raw: DataFrame, settings: CleanSettings, parse: Parser) -> DataFrame:
     top = settings.max_money
     happened = parse.instant("order_time", required=True)
     quantity = parse.integer("quantity", low=-settings.max_quantity, high=settings.max_quantity, required=True)
@@ -74,7 +74,7 @@ def _amounts(quantity: Column, price: Cell, discount: Cell, net: Cell) -> tuple[
 
     net_amount = sign of quantity × (|quantity| × unit_price − discount): a return gives back what was paid.
     """
-    units = F.abs(quantity).cast("decimal(10,0)")
+    units = F.abs(quantity.cast("decimal(10,0)"))
     gross = F.try_multiply(units, price.value)
     from_price = F.try_subtract(gross, discount.value).try_cast(MONEY)
     from_net = F.try_divide(F.try_add(F.abs(net.value), discount.value), units).try_cast(MONEY)

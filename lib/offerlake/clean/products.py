@@ -34,5 +34,5 @@ def clean_products(raw: DataFrame, *, settings: CleanSettings, reading: Reading,
         parse.money("unit_cost", top=settings.max_money),
         parse.text("description"),
     )
-    kept, refused = typed(raw, FEED, cells)
-    return settle(table("products"), FEED, JOB, versions(kept, "product_id"), refused)
+    kept = typed(raw, FEED, cells)
+    return settle(table("products"), FEED, JOB, versions(kept, "product_id"))

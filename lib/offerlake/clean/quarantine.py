@@ -88,10 +88,8 @@ def _counts(decided: DataFrame) -> dict[str, int]:
     }
 
 
-def typed(
-    raw: DataFrame, feed: str, cells: Sequence[Cell], checks: Sequence[Column] = ()
-) -> tuple[DataFrame, DataFrame]:
-    """Types a feed's columns, and parts the records that can be used from those that cannot.
+def typed(raw: DataFrame, feed: str, cells: Sequence[Cell], checks: Sequence[Column] = ()) -> DataFrame:
+    """Types a feed's columns, and says of each record whether it can be used. One pass: nothing is parsed twice.
 
     Args:
         raw: The bronze table.
@@ -100,29 +98,27 @@ def typed(
         checks: Reasons over several raw columns: a string, or null.
 
     Returns:
-        Both with the cells' columns and the origin; the second with `_status`, `_reasons` and `_record` too.
+        A row a record: the cells' columns, the origin, `_status` (good or refused), `_reasons` and `_record`.
     """
-    problems = [*(cell.problem for cell in cells), *checks]
-    bad = F.coalesce(*problems).isNotNull()
-    values = [cell.value.alias(cell.name) for cell in cells]
+    reasons = F.array_compact(F.array(*[cell.problem for cell in cells], *checks))
     record = F.to_json(F.struct(*FEEDS[feed], "extra"))
-    refused = raw.where(bad).select(
-        *values,
+    refused = F.size(reasons) > 0
+    return raw.select(
+        *[cell.value.alias(cell.name) for cell in cells],
         *_ORIGIN,
-        F.lit(REFUSED).alias("_status"),
-        F.array_compact(F.array(*problems)).alias("_reasons"),
-        record.alias("_record"),
+        F.when(refused, REFUSED).otherwise(GOOD).alias("_status"),
+        reasons.alias("_reasons"),
+        F.when(refused, record).alias("_record"),
     )
-    return raw.where(~bad).select(*values, *_ORIGIN), refused
 
 
 def first_wins(frame: DataFrame, key: Sequence[str], *, arrived: bool = True) -> DataFrame:
-    """Decides between records of one key: the first to arrive is good; the same again is a duplicate, other is refused.
+    """Decides between good records of one key: the first to arrive stays; the same again is a duplicate, other refused.
 
     The same means: in all columns but the arrival's. One shuffle, by the key.
     """
     content = _content(frame, but=key)
-    by_key = Window.partitionBy(*key).orderBy(*_order(arrived=arrived))
+    by_key = Window.partitionBy(*key, _alone()).orderBy(*_order(arrived=arrived))
     is_same = content == F.first(content).over(by_key)
     return _decided(frame, F.row_number().over(by_key) == 1, is_same, ",".join(key))
 
@@ -130,22 +126,31 @@ def first_wins(frame: DataFrame, key: Sequence[str], *, arrived: bool = True) ->
 def versions(frame: DataFrame, key: str) -> DataFrame:
     """Decides between the versions of one product, user or offer, in the order of their arrival.
 
-    What says the same as the version before it is a duplicate; what says something else at the very time of the version
-    before it is refused. One shuffle, by the key.
+    What says the same as the version before it is a duplicate. Of several at the very same time the first to land is
+    the version, and what says something else is refused. One shuffle, by the key.
     """
-    content = _content(frame, but=(key,))
-    by_key = Window.partitionBy(key).orderBy(*_order(arrived=True))
-    is_same = F.coalesce(content == F.lag(content).over(by_key), F.lit(False))
-    is_new = F.coalesce(F.lag("arrived_at").over(by_key) < F.col("arrived_at"), F.lit(True)) & ~is_same
-    return _decided(frame, is_new, is_same, f"{key},arrived_at")
+    by_key = Window.partitionBy(key, _alone()).orderBy(*_order(arrived=True))
+    so_far = by_key.rowsBetween(Window.unboundedPreceding, Window.currentRow)
+    before = by_key.rowsBetween(Window.unboundedPreceding, -1)
+    opens = F.coalesce(F.lag("arrived_at").over(by_key) < F.col("arrived_at"), F.lit(True))
+    told = frame.withColumns({"_content": _content(frame, but=(key,)), "_opens": opens})
+    version = F.when(F.col("_opens"), F.col("_content"))
+    other = F.when(F.col("_opens"), F.last(version, ignorenulls=True).over(before)).otherwise(
+        F.last(version, ignorenulls=True).over(so_far)
+    )
+    is_same = F.coalesce(F.col("_content") == other, F.lit(False))
+    return _decided(told, F.col("_opens") & ~is_same, is_same, f"{key},arrived_at").drop("_content", "_opens")
 
 
 def _decided(frame: DataFrame, is_good: Column, is_same: Column, key: str) -> DataFrame:
     changed = F.array(F.lit(f"changed:{key}"))
+    kept = [name for name in frame.columns if name not in ("_status", "_reasons")]
+    was_good = F.col("_status") == GOOD
+    status = F.when(F.col("_good"), GOOD).when(F.col("_same"), DUPLICATE).otherwise(REFUSED)
     return frame.withColumns({"_good": is_good, "_same": is_same}).select(
-        *frame.columns,
-        F.when(F.col("_good"), GOOD).when(F.col("_same"), DUPLICATE).otherwise(REFUSED).alias("_status"),
-        F.when(F.col("_good") | F.col("_same"), nothing()).otherwise(changed).alias("_reasons"),
+        *kept,
+        F.when(was_good, status).otherwise(F.col("_status")).alias("_status"),
+        F.when(was_good & ~F.col("_good") & ~F.col("_same"), changed).otherwise(F.col("_reasons")).alias("_reasons"),
     )
 
 
@@ -179,26 +184,21 @@ def mark_known(frame: DataFrame, name: str, known: DataFrame) -> DataFrame:
 
 def apart(key: Column) -> Column:
     """A window's key in which a row that is not good stands alone."""
-    alone = F.concat_ws("\x1f", F.lit("alone"), "source", "source_position")
-    return F.when(F.col("_status") == GOOD, key).otherwise(alone)
+    return F.coalesce(_alone(), key)
 
 
-def settle(contract: Table, feed: str, job: str, kept: DataFrame, refused: DataFrame) -> Cleaned:
-    """Puts both parts together, with the silver table's columns."""
-    more = ["_status", "_reasons", "_record", *_ORIGIN]
-    types = {field.name: field.dataType for field in contract.struct}
-    parts = []
-    for part in (kept.withColumn("_record", F.lit(None).cast("string")), refused):
-        columns = [
-            (F.col(name) if name in part.columns else F.lit(None)).cast(types[name]).alias(name) for name in types
-        ]
-        parts.append(part.select(*columns, *more))
-    return Cleaned(feed, job, contract, parts[0].unionByName(parts[1]))
+def _alone() -> Column:
+    """Null for good rows; a name of its own for each other one."""
+    return F.when(F.col("_status") != GOOD, F.concat_ws("\x1f", F.lit("alone"), "source", "source_position"))
 
 
-def nothing() -> Column:
-    """No reason."""
-    return F.array().cast("array<string>")
+def settle(contract: Table, feed: str, job: str, decided: DataFrame) -> Cleaned:
+    """Ends in the silver table's columns; what the feed does not have is null."""
+    columns = [
+        (F.col(field.name) if field.name in decided.columns else F.lit(None)).cast(field.dataType).alias(field.name)
+        for field in contract.struct
+    ]
+    return Cleaned(feed, job, contract, decided.select(*columns, "_status", "_reasons", "_record", *_ORIGIN))
 
 
 def _order(*, arrived: bool) -> list[Column]:
@@ -211,7 +211,7 @@ def _content(frame: DataFrame, *, but: Sequence[str]) -> Column:
     """A hash of what a record says, its key, its arrival and its origin aside; a null is told from nothing."""
     parts: list[Column] = [F.lit(0)]
     for field in frame.schema:
-        if field.name not in (*_ORIGIN, *but, "arrived_at"):
+        if field.name not in (*_ORIGIN, *but, "arrived_at") and not field.name.startswith("_"):
             # A map has no order of its own.
             is_map = field.dataType.typeName() == "map"
             parts += [F.array_sort(F.map_entries(field.name)) if is_map else F.col(field.name), F.isnull(field.name)]

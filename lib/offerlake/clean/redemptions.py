@@ -38,9 +38,9 @@ def clean_redemptions(
         parse.text("order_id"),
         parse.money("value", top=settings.max_money),
     )
-    kept, refused = typed(raw, FEED, cells)
+    kept = typed(raw, FEED, cells)
     kept = refuse_unknown(first_wins(kept, ["redemption_id"]), "offer_id", offers)
     if settings.unknown_users == "quarantine":
         kept = refuse_unknown(kept, "user_id", users)
     kept = kept.withColumn("redeemed_date", F.to_date("redeemed_at"))
-    return settle(table("redemptions"), FEED, JOB, kept, refused)
+    return settle(table("redemptions"), FEED, JOB, kept)

@@ -34,5 +34,5 @@ def clean_users(raw: DataFrame, *, settings: CleanSettings, reading: Reading, qu
         parse.boolean("consent_profiling", default=settings.unknown_consent),
         Cell("attributes", F.col("extra"), F.lit(None).cast("string")),
     )
-    kept, refused = typed(raw, FEED, cells)
-    return settle(table("users"), FEED, JOB, versions(kept, "user_id"), refused)
+    kept = typed(raw, FEED, cells)
+    return settle(table("users"), FEED, JOB, versions(kept, "user_id"))

@@ -67,7 +67,7 @@ def labels(
 
     Returns:
         exposure_id, responded and redeemed (int, 0 or 1), net_value and goods_margin (decimal): goods_margin is
-        Σ(net_amount − unit_cost × quantity). One row an exposure.
+        Σ(net_amount − unit_cost × quantity); use_value (decimal?): what the uses took off. One row an exposure.
     """
     window = exposures.select("exposure_id", "user_id", "offer_id", "shown_at", "label_end", "final_at")
     lines = _with_margin(order_lines, products, margin_rate)
@@ -83,13 +83,13 @@ def labels(
     )
     used = (
         window.join(
-            redemptions.select("user_id", "offer_id", "redeemed_at", "arrived_at"),
+            redemptions.select("user_id", "offer_id", "redeemed_at", "arrived_at", "value"),
             on=["user_id", "offer_id"],
             how="inner",
         )
         .where(in_label_window(F.col("redeemed_at")) & (F.col("arrived_at") < F.col("final_at")))
-        .select("exposure_id", F.lit(1).alias("redeemed"))
-        .distinct()
+        .groupBy("exposure_id")
+        .agg(F.lit(1).alias("redeemed"), F.sum("value").alias("use_value"))
     )
     return (
         window.select("exposure_id")
@@ -99,6 +99,7 @@ def labels(
             "exposure_id",
             *[F.coalesce(F.col(name), F.lit(0)).alias(name) for name in ("responded", "redeemed")],
             *[F.coalesce(F.col(name), F.lit(Decimal(0))).alias(name) for name in ("net_value", "goods_margin")],
+            "use_value",
         )
     )
 

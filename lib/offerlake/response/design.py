@@ -128,10 +128,14 @@ class Design:
         value = matrix(batch.field("t"), len(_TERMS))[:, 5]
         return np.where(np.isfinite(value) & (value > 0), value, self.typical)
 
-    def fixed_cost(self, batch: pa.StructArray, order_value: Numbers) -> Numbers:
+    def face_value(self, batch: pa.StructArray, order_value: Numbers) -> Numbers:
         """The face value of one use in money (rows,): discount_rate × order value + fixed cost."""
         t = np.nan_to_num(matrix(batch.field("t"), len(_TERMS)))
         return t[:, 0] * order_value + t[:, 1]
+
+    def redemption_cost(self, batch: pa.StructArray) -> Numbers:
+        """What a use costs beside what it takes off, in money (rows,)."""
+        return np.nan_to_num(matrix(batch.field("t"), len(_TERMS))[:, 1])
 
     def products(self, users: Numbers, terms: Numbers) -> Numbers:
         """Z (rows, coefficients): all blocks side by side."""

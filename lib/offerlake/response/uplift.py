@@ -20,7 +20,10 @@ from offerlake.response.features import Numbers
 from offerlake.response.models import ResponseModel
 from offerlake.response.worth import Worth, fit_worth
 
-_KEPT = ("exposure_id", "offer_id", "treatment", "propensity", "shown_date", "responded", "redeemed", "net_value")
+_KEPT = (
+    "exposure_id", "offer_id", "treatment", "propensity", "shown_date", "responded", "redeemed", "use_value",
+    "net_value",
+)  # fmt: skip
 OUTCOME = "responded"
 """What effects are effects on."""
 UPLIFT_FILE = "uplift.json"

@@ -28,7 +28,7 @@ class Uses:
 
     Attributes:
         rate: P(uses the offer | buys, has it).
-        factor: Loss of margin by a use over its face value (`Design.fixed_cost`).
+        factor: Loss of margin by a use over its face value (`Design.face_value`).
         loss: Loss of margin by a use in money, where the offer has no face value.
     """
 
@@ -72,7 +72,7 @@ class Worth:
         rate, factor, loss = (
             np.array([getattr(item, name) for item in found])[place] for name in ("rate", "factor", "loss")
         )
-        face = design.fixed_cost(batch, order_value)
+        face = design.face_value(batch, order_value)
         sent = kind != "none"
         return np.where(sent, rate, 0), np.where(sent, np.where(face > 0, factor * face, loss), 0)
 
@@ -107,12 +107,13 @@ def fit_worth(buyers: DataFrame, design: Design, *, folds: int) -> tuple[Worth, 
     """Learns, for each fold from the users of the others, what an order brings and what a use costs.
 
     Margin at full price: ridge regression on buyers without an offer; where there are too few, on those who used none.
-    Cost of a use: what the margin of users lies below the predicted one, as a share of the offer's face value, drawn to
-    1; as money where it has none, not below 0. Share of uses: drawn to the kind's.
+    Cost of a use: what it took off, and the offer's cost per redemption, as a share of the face value, drawn to 1; as
+    money where there is none, not below 0. Where nobody noted what it took off: how far the margin lies below the
+    predicted one, which is too low for offers that the larger baskets use. Share of uses: drawn to the kind's.
 
     Args:
-        buyers: Rows with `responded` = 1: `row` (`design.row_content`), `fold`, `treatment`, `redeemed`, `net_value`
-            and `gross_margin` (margin plus the contact cost).
+        buyers: Rows with `responded` = 1: `row` (`design.row_content`), `fold`, `treatment`, `redeemed`, `use_value`,
+            `net_value` and `gross_margin` (margin plus the contact cost).
         design: The design.
         folds: Number of folds.
 
@@ -192,21 +193,21 @@ def _use_sums(rows: DataFrame, design: Design, worths: list[Worth]) -> list[_Cou
             fold, row = np.asarray(batch.column("fold")), batch.column("row")
             pair = pc.binary_join_element_wise(row.field("kind"), row.field("offer_id"), "\n")
             names = pair.to_numpy(zero_copy_only=False).astype(str)
-            used, got = np.asarray(batch.column("redeemed")) == 1, np.asarray(batch.column("gross_margin"))
+            used, got, off = (np.asarray(batch.column(name)) for name in ("redeemed", "gross_margin", "use_value"))
             for number in np.unique(fold):
                 margin, value = worths[int(number)].order(design, row)
-                face = design.fixed_cost(row, value)
-                loss = margin - got
+                face = design.face_value(row, value)
+                loss = np.where(np.isnan(off), margin - got, off + design.redemption_cost(row))
                 for name in np.unique(names[fold == number]):
                     buyers = (fold == number) & (names == name)
-                    uses = buyers & used
+                    uses = buyers & (used == 1)
                     sums = [buyers.sum(), uses.sum(), face[uses].sum(), loss[uses].sum(), (loss[uses] ** 2).sum()]
                     key = (int(number), str(name))
                     found[key] = found.get(key, np.zeros(5)) + np.array(sums, dtype=float)
         if found:
             yield one_row(found)
 
-    kept = rows.select("row", "fold", "redeemed", "gross_margin")
+    kept = rows.select("row", "fold", "redeemed", "gross_margin", "use_value")
     totals: list[_Counts] = [{} for _ in worths]
     parts = kept.mapInArrow(partial, ONE_ROW).collect()
     for content in in_order(parts):

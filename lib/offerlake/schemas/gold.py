@@ -166,6 +166,7 @@ EXAMPLES = Table(
         *USER_FEATURE_COLUMNS,
         Col("responded", "int", "1: bought in [shown_at, label_end)"),
         Col("redeemed", "int", "1: used the offer in the window"),
+        Col("use_value", "double", "money that the uses took off; null: not used, or the feed is silent", null=True),
         Col("net_value", "double", "net amount of what was bought in the window"),
         Col("margin", "double", "net amount − unit costs − cost of the redemption − contact cost"),
     ),
