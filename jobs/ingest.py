@@ -47,7 +47,7 @@ def run(ctx: Context) -> None:
         ctx.metric(f"ingest.{name}.files_without_rows", len(batch.without_rows))
 
 
-JOB = Job(name="ingest", reads=RAW, writes=(*RAW, "quarantine"), run=run)
+JOB = Job(name="ingest", reads=RAW, writes=(*RAW, "quarantine"), run=run, looks_outside=True)
 
 if __name__ == "__main__":
     main(JOB)

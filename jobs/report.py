@@ -42,7 +42,7 @@ def run(ctx: Context) -> None:
 
 JOB = Job(
     name="report",
-    reads=("metrics", "runs", "user_offers", "quarantine", "offer_scores", "models"),
+    reads=("metrics", "runs", "user_offers", "quarantine", "offer_scores", "models", "publish"),  # the last of all
     writes=("report",),
     run=run,
 )

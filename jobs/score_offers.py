@@ -41,20 +41,20 @@ def run(ctx: Context) -> None:
     )
     response, uplift = ctx.model("response"), ctx.model("uplift")
     models = load_models(ctx.spark, response=response.path, uplift=uplift.path)
-    scored, deep_version = with_deep(ctx, described)
+    scored, deep_run = with_deep(ctx, described)
     rows = score_pairs(scored, models, contact_cost=ctx.settings.decide.contact_cost).withColumn(
-        "model_version", F.lit(f"response={response.version} uplift={uplift.version} deep={deep_version}")
+        "model_version", F.lit(f"response={response.made_by} uplift={uplift.made_by} deep={deep_run}")
     )
     ctx.count(rows_out=ctx.write("offer_scores", OFFER_SCORES.select(rows), where={"as_of": ctx.as_of}))
 
 
 def with_deep(ctx: Context, pairs: DataFrame) -> tuple[DataFrame, str]:
-    """Adds `p_deep` by the deep model, null where it is switched off; and the model's version."""
+    """Adds `p_deep` by the deep model, null where it is switched off; and the run that made the model."""
     if not ctx.settings.deep.enabled:
         return pairs.withColumn("p_deep", F.lit(None).cast("double")), "off"
     model = ctx.model("deep")
     spec, weights = (files.read_bytes(ctx.spark, model.file(name)) for name in FILES)
-    return score(pairs, DeepModel.of(spec, weights)), model.version
+    return score(pairs, DeepModel.of(spec, weights)), model.made_by
 
 
 JOB = Job(

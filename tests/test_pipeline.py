@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -10,7 +12,9 @@ from pyspark.sql import SparkSession
 
 from offerlake import pipeline
 from offerlake.config import Settings
-from offerlake.errors import ConfigError
+from offerlake.errors import ConfigError, DataError
+from offerlake.job import Job
+from offerlake.lanes import Lanes
 from offerlake.ledger import PIPELINE
 from offerlake.tables import Lake
 
@@ -115,3 +119,74 @@ def test_a_run_that_was_killed_goes_on_after_the_last_finished_job(
         ("start", 3),
         ("finish", 3),
     ]
+
+
+def _lanes(
+    jobs: dict[str, Job], work: Callable[[Job], bool], *, lanes: int, done: set[str] | None = None
+) -> list[tuple[str, str, int]]:
+    told: list[tuple[str, str, int]] = []
+    Lanes(jobs, done or set(), work=work, tell=lambda s: told.append((s.job, s.state, s.number))).run(lanes)
+    return told
+
+
+def _job(name: str, *reads: str, **more: bool) -> Job:
+    return Job(name=name, reads=reads, writes=(f"{name}'s",), run=lambda _: None, **more)  # type: ignore[arg-type]
+
+
+def test_jobs_that_need_not_wait_for_each_other_run_at_once_and_the_third_after_both() -> None:
+    both, order = threading.Barrier(2, timeout=30), []
+
+    def work(job: Job) -> bool:
+        if job.name in "ab":
+            both.wait()
+        order.append((job.name, threading.current_thread() is threading.main_thread()))
+        return True
+
+    jobs = {job.name: job for job in (_job("b"), _job("a", main_thread=True), _job("c", "a's", "b's"))}
+    told = _lanes(jobs, work, lanes=2)
+    assert dict(order)["a"], "what asks for the main thread gets it"
+    assert order[2][0] == "c"
+    assert [number for _, state, number in told if state == "done"] == [1, 2, 3]
+
+
+def test_an_error_beside_is_raised_when_the_others_have_ended_and_nothing_new_begins() -> None:
+    both, ended = threading.Barrier(2, timeout=30), []
+
+    def work(job: Job) -> bool:
+        both.wait()
+        if job.name == "bad":
+            raise DataError("bad: got it", fix="Mend it.")
+        ended.append(job.name)
+        return True
+
+    jobs = {job.name: job for job in (_job("bad"), _job("good"), _job("next", "bad's"), _job("last", "good's"))}
+    with pytest.raises(DataError, match="bad: got it"):
+        _lanes(jobs, work, lanes=2)
+    assert ended == ["good"]
+
+
+@pytest.mark.parametrize(
+    ("done", "arrived", "ran"),
+    [
+        (set(), False, ["in", "clean", "train", "other"]),
+        ({"in", "clean"}, False, ["in", "train", "other"]),
+        ({"in", "clean", "other"}, True, ["in", "clean", "train"]),
+        ({"train"}, False, ["in", "clean", "train", "other"]),  # a part that ran alone does not count for a whole run
+    ],
+)
+def test_what_had_finished_is_left_out_as_long_as_nothing_before_it_changes(
+    done: set[str], arrived: bool, ran: list[str]
+) -> None:
+    jobs = {
+        job.name: job
+        for job in (_job("in", looks_outside=True), _job("clean", "in's"), _job("train", "clean's"), _job("other"))
+    }
+    did: list[str] = []
+
+    def work(job: Job) -> bool:
+        did.append(job.name)
+        return arrived if job.name == "in" else False
+
+    told = _lanes(jobs, work, lanes=1, done=done)
+    assert did == ran
+    assert {name for name, state, _ in told if state == "skipped"} == jobs.keys() - set(ran)

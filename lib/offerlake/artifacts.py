@@ -25,6 +25,11 @@ class Model:
     path: str
     settings: dict[str, Any]
 
+    @property
+    def made_by(self) -> str:
+        """The run that made it: the version without the attempt, which changes nothing."""
+        return self.version.rpartition("-")[0]
+
     def file(self, name: str) -> str:
         """URI of a file or folder of the model."""
         return f"{self.path}/{name}"

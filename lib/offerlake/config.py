@@ -35,6 +35,7 @@ class RunSettings(_Section):
     publish: str
     source: str
     seed: int
+    parallel: Positive
 
 
 class SparkSettings(_Section):
@@ -204,8 +205,9 @@ class Settings(_Section):
     @property
     def hash(self) -> str:
         """12 hex digits over everything that can change a result: not where things lie, nor how Spark runs."""
-        places: dict[str, Any] = {"run": {"lake", "landing", "publish"}, "evaluate": {"truth"}, "spark": True}
-        content = self.model_dump(mode="json", exclude=places)
+        places = {"lake", "landing", "publish", "parallel"}
+        left_out: dict[str, Any] = {"run": places, "evaluate": {"truth"}, "spark": True}
+        content = self.model_dump(mode="json", exclude=left_out)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 

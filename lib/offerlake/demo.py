@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from offerlake import pipeline
 from offerlake.config import Settings, load_settings
 from offerlake.errors import ConfigError, MissingTableError
+from offerlake.lanes import Progress
 from offerlake.ledger import published_runs, run_id_of
 from offerlake.schemas import TABLES
 from offerlake.tables import Lake
@@ -104,7 +105,7 @@ def prepare(spark: SparkSession, settings: Settings, data: Data, places: Places)
     return True
 
 
-def run(spark: SparkSession, settings: Settings, *, tell: Callable[[pipeline.Progress], None] = lambda _: None) -> str:
+def run(spark: SparkSession, settings: Settings, *, tell: Callable[[Progress], None] = lambda _: None) -> str:
     """Runs the whole pipeline for the demo's day; returns the run_id. With other settings the day is assigned anew."""
     day = settings.demo.as_of
     published = published_runs(Lake(spark, settings.run.lake), day)

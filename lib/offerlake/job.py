@@ -33,6 +33,8 @@ class Job:
         writes: Likewise; `publish` and `report` stand for what leaves the lake.
         run: Reads, makes one pure call, writes.
         when: Whether the settings want it at all.
+        main_thread: Whether it has to run in the process's main thread.
+        looks_outside: Whether it reads what no table tells of: it is never left out.
     """
 
     name: str
@@ -40,6 +42,8 @@ class Job:
     writes: tuple[str, ...]
     run: Callable[[Context], None]
     when: Callable[[Settings], bool] = lambda _: True
+    main_thread: bool = False
+    looks_outside: bool = False
 
 
 @dataclass

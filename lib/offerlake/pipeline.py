@@ -1,4 +1,4 @@
-"""The jobs as a graph by the tables they read and write, and how a run of them goes and resumes."""
+"""The jobs as a graph by the tables they read and write; a run of them, and how it resumes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import importlib.util
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import date
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -16,19 +15,9 @@ from pyspark.sql import SparkSession
 from offerlake.config import Settings
 from offerlake.errors import ConfigError
 from offerlake.job import Job, execute
+from offerlake.lanes import Lanes, Progress, upstream
 from offerlake.ledger import PIPELINE, Ledger, choose_run_id, jobs_dir
 from offerlake.tables import Lake
-
-
-@dataclass(frozen=True)
-class Progress:
-    """One step of a run, as told to whoever shows it: `state` is start, done or skipped."""
-
-    job: str
-    state: str
-    number: int
-    of: int
-    seconds: float = 0.0
 
 
 def load_jobs(folder: Path | None = None) -> dict[str, Job]:
@@ -49,15 +38,7 @@ def load_jobs(folder: Path | None = None) -> dict[str, Job]:
 
 
 def _order(jobs: dict[str, Job]) -> list[str]:
-    # `quarantine` is written by several jobs, each its own slice; who reads it comes after all of them.
-    writers: dict[str, set[str]] = {}
-    for job in jobs.values():
-        for name in job.writes:
-            writers.setdefault(name, set()).add(job.name)
-    graph = {
-        job.name: {writer for name in job.reads for writer in writers.get(name, set()) if writer != job.name}
-        for job in jobs.values()
-    }
+    graph = upstream(jobs)
     sorter = TopologicalSorter({name: sorted(graph[name]) for name in sorted(graph)})
     try:
         return list(sorter.static_order())
@@ -93,28 +74,31 @@ def run(
     force: bool = False,
     tell: Callable[[Progress], None] = lambda _: None,
 ) -> str:
-    """Runs the pipeline, or a part of it, and returns the run_id.
+    """Runs the pipeline, or a part of it, `run.parallel` jobs at a time, and returns the run_id.
 
-    A whole run that was cut short goes on after the last job that had finished; a part always runs.
+    A whole run that was cut short goes on where it was: a job that had finished is not run again unless one whose
+    output it reads is, and changes something. A part always runs.
     """
     lake = Lake(spark, settings.run.lake)
     run_id = choose_run_id(lake, settings, as_of, force=force)
     ledger = Ledger(lake, settings, run_id=run_id, as_of=as_of)
     whole = part is None
-    todo = [job for job in (load_jobs().values() if part is None else part) if job.when(settings)]
+    todo = {job.name: job for job in (load_jobs().values() if part is None else part) if job.when(settings)}
     done = ledger.unfinished() if whole else set()
     attempt = ledger.attempt(PIPELINE)
     if whole:
         ledger.record(PIPELINE, attempt, "start")
     begun = time.monotonic()
-    for number, job in enumerate(todo, start=1):
-        if job.name in done:
-            tell(Progress(job.name, "skipped", number, len(todo)))
-            continue
-        tell(Progress(job.name, "start", number, len(todo)))
-        since = time.monotonic()
-        execute(job, spark=spark, settings=settings, as_of=as_of, run_id=run_id, force=force, lake=lake)
-        tell(Progress(job.name, "done", number, len(todo), time.monotonic() - since))
+
+    def work(job: Job) -> bool:
+        context = execute(job, spark=spark, settings=settings, as_of=as_of, run_id=run_id, force=force, lake=lake)
+        return bool(context.outputs)
+
+    try:
+        Lanes(todo, done, work=work, tell=tell).run(settings.run.parallel)
+    except (KeyboardInterrupt, SystemExit):
+        spark.sparkContext.cancelAllJobs()
+        raise
     if whole:
         ledger.record(PIPELINE, attempt, "finish", seconds=time.monotonic() - begun)
     return run_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -15,7 +16,7 @@ from pyspark.sql import functions as F
 
 from offerlake import files
 from offerlake.errors import EnvironmentProblem, MissingTableError, SchemaError
-from offerlake.schemas import SCHEMA_VERSION, Table, table
+from offerlake.schemas import SCHEMA_VERSION, TABLES, Table, table
 
 Slice = Mapping[str, str | date | Sequence[str] | Sequence[date]]
 _PROPERTY = "offerlake.schema_version"
@@ -36,6 +37,8 @@ class Lake:
         self.spark = spark
         self.root = root.rstrip("/")
         self._checked: set[str] = set()
+        # Jobs side by side write some tables together: one at a time, so that Delta sees no conflict.
+        self._locks = {name: threading.RLock() for name in TABLES}
 
     def path(self, name: str) -> str:
         """Where a table lies."""
@@ -87,20 +90,25 @@ class Lake:
             # Few, evenly sized files, a day's rows together; adaptive execution splits what is too large.
             checked = checked.hint("rebalance", *([F.col(contract.partition)] if contract.partition else []))
         try:
-            self.create(name)
-            before = self._newest(name)
-            if where is None and contract.mode == "merge":
-                self._merge(contract, checked)
-            else:
-                writer = checked.write.format("delta").mode("append" if _appends(contract, where) else "overwrite")
-                if where is not None:
-                    writer = writer.option("replaceWhere", _condition(where))
-                writer.save(self.path(name))
+            with self._locks[name]:
+                return self._write(contract, checked, where)
         except (PySparkException, Py4JJavaError) as error:
             known = explained(f"table {name}", error)
             if known is error:
                 raise
             raise known from error
+
+    def _write(self, contract: Table, frame: DataFrame, where: Slice | None) -> Written:
+        name = contract.name
+        self.create(name)
+        before = self._newest(name)
+        if where is None and contract.mode == "merge":
+            self._merge(contract, frame)
+        else:
+            writer = frame.write.format("delta").mode("append" if _appends(contract, where) else "overwrite")
+            if where is not None:
+                writer = writer.option("replaceWhere", _condition(where))
+            writer.save(self.path(name))
         return self._last(name, before=before)
 
     def create(self, name: str) -> None:

@@ -100,9 +100,11 @@ def typed(raw: DataFrame, feed: str, cells: Sequence[Cell], checks: Sequence[Col
     Returns:
         A row a record: the cells' columns, the origin, `_status` (good or refused), `_reasons` and `_record`.
     """
-    reasons = F.array_compact(F.array(*[cell.problem for cell in cells], *checks))
+    problems = [*[cell.problem for cell in cells], *checks]
+    refused = F.coalesce(*problems).isNotNull()
+    # Spark interprets array_compact, and all that is in it: only where there is something to tell.
+    reasons = F.when(refused, F.array_compact(F.array(*problems))).otherwise(F.array().cast("array<string>"))
     record = F.to_json(F.struct(*FEEDS[feed], "extra"))
-    refused = F.size(reasons) > 0
     return raw.select(
         *[cell.value.alias(cell.name) for cell in cells],
         *_ORIGIN,

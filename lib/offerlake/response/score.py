@@ -141,16 +141,17 @@ def _priced(model: UpliftModel, row: Column, fold: Column) -> Column:
 
 
 def _priced_batch(model: UpliftModel, batch: pa.StructArray) -> pa.StructArray:
-    row, fold = batch.field("row"), np.asarray(batch.field("fold"))
-    users, terms = model.design.users(row), model.design.offer_terms(row)
+    fold, design = np.asarray(batch.field("fold")), model.design
     result = np.zeros((4, len(batch)))
     for number, worth in enumerate(model.worth):
-        at = fold == number
-        margin, value = worth.order(model.design, row)
-        used, cost = worth.use(model.design, row, value)
-        effect = np.zeros(len(batch))
+        at = np.flatnonzero(fold == number)
+        row = batch.field("row").take(pa.array(at))
+        users = design.users(row)
+        margin, value = worth.order(design, row, users)
+        used, cost = worth.use(design, row, value)
+        effect = np.zeros(len(at))
         if model.effect is not None:
-            effect = model.design.effect(users, terms, model.effect.coefficients[number])
-        result[:, at] = np.stack([effect, margin, cost, used])[:, at]
+            effect = design.effect(users, design.offer_terms(row), model.effect.coefficients[number])
+        result[:, at] = np.stack([effect, margin, cost, used])
     names = ["uplift", "order_margin", "redemption_cost", "used"]
     return pa.StructArray.from_arrays([pa.array(part) for part in result], names=names)

@@ -55,9 +55,9 @@ class Worth:
     mean_value: float
     uses: dict[str, Uses]
 
-    def order(self, design: Design, batch: pa.StructArray) -> tuple[Numbers, Numbers]:
-        """Margin and net amount of an order at full price, in money, (rows,) each."""
-        columns = order_columns(design, batch)
+    def order(self, design: Design, batch: pa.StructArray, users: Numbers) -> tuple[Numbers, Numbers]:
+        """Margin and net amount of an order at full price, in money, (rows,) each; `users` is `design.users(batch)`."""
+        columns = order_columns(design, batch, users)
         return (
             _held(columns @ np.array(self.margin), self.mean_margin),
             _held(columns @ np.array(self.value), self.mean_value),
@@ -65,15 +65,15 @@ class Worth:
 
     def use(self, design: Design, batch: pa.StructArray, order_value: Numbers) -> tuple[Numbers, Numbers]:
         """P(uses the offer | buys) and the cost of one use in money, (rows,) each; 0 for rows without an offer."""
-        kind = batch.field("kind").to_numpy(zero_copy_only=False)
-        offer = batch.field("offer_id").to_numpy(zero_copy_only=False)
-        pairs, place = np.unique([f"{k}\n{o}" for k, o in zip(kind, offer, strict=True)], return_inverse=True)
-        found = [self._uses(*pair.split("\n")) for pair in pairs]
+        named = pc.binary_join_element_wise(batch.field("kind"), pc.fill_null(batch.field("offer_id"), ""), "\n")
+        pairs = named.dictionary_encode()
+        found = [self._uses(*pair.split("\n")) for pair in pairs.dictionary.to_pylist()]
+        place = np.asarray(pairs.indices)
         rate, factor, loss = (
             np.array([getattr(item, name) for item in found])[place] for name in ("rate", "factor", "loss")
         )
         face = design.face_value(batch, order_value)
-        sent = kind != "none"
+        sent = ~np.asarray(pc.equal(batch.field("kind"), "none").to_numpy(zero_copy_only=False), dtype=bool)
         return np.where(sent, rate, 0), np.where(sent, np.where(face > 0, factor * face, loss), 0)
 
     def _uses(self, kind: str, offer: str) -> Uses:
@@ -97,10 +97,10 @@ def _held(value: Numbers, mean: float) -> Numbers:
     return np.clip(value, low, high)
 
 
-def order_columns(design: Design, batch: pa.StructArray) -> Numbers:
+def order_columns(design: Design, batch: pa.StructArray, users: Numbers) -> Numbers:
     """Constant, typical order value over the mean one, U: (rows, 2 + numbers)."""
     typical = design.typical_value(batch) / design.typical
-    return np.column_stack([np.ones(len(batch)), np.minimum(typical, 10), design.users(batch)])
+    return np.column_stack([np.ones(len(batch)), np.minimum(typical, 10), users])
 
 
 def fit_worth(buyers: DataFrame, design: Design, *, folds: int) -> tuple[Worth, ...]:
@@ -149,7 +149,8 @@ def _order_sums(rows: DataFrame, design: Design, *, folds: int) -> list[tuple[Su
     def partial(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         found: dict[int, tuple[Sums, Sums]] = {}
         for batch in batches:
-            columns, fold = order_columns(design, batch.column("row")), np.asarray(batch.column("fold"))
+            row, fold = batch.column("row"), np.asarray(batch.column("fold"))
+            columns = order_columns(design, row, design.users(row))
             outcomes = [np.asarray(batch.column(name)) for name in ("gross_margin", "net_value")]
             for number in np.unique(fold):
                 at = fold == number
@@ -194,8 +195,9 @@ def _use_sums(rows: DataFrame, design: Design, worths: list[Worth]) -> list[_Cou
             pair = pc.binary_join_element_wise(row.field("kind"), row.field("offer_id"), "\n")
             names = pair.to_numpy(zero_copy_only=False).astype(str)
             used, got, off = (np.asarray(batch.column(name)) for name in ("redeemed", "gross_margin", "use_value"))
+            users = design.users(row)
             for number in np.unique(fold):
-                margin, value = worths[int(number)].order(design, row)
+                margin, value = worths[int(number)].order(design, row, users)
                 face = design.face_value(row, value)
                 loss = np.where(np.isnan(off), margin - got, off + design.redemption_cost(row))
                 for name in np.unique(names[fold == number]):

@@ -26,8 +26,8 @@ CART_MIDDLE, CART_NEED = -2.0, 0.7
 REMOVED = 0.2
 SEARCHED = 0.3
 CONTENT_MIDDLE, CONTENT_LIKING = -1.9, 0.8
-OFFER_MIDDLE, OFFER_LIKING = -1.2, 2.0
-OFFER_VIEWS, OFFER_AVERSION = 1.2, 0.8
+OFFER_MIDDLE, OFFER_LIKING = -1.7, 2.0
+OFFER_VIEWS, OFFER_AVERSION = 0.8, 0.8
 """Mean offers looked at without a click in a visit of a user of average aversion, and how aversion lowers it."""
 VISIT_SPREAD = 0.5
 ANONYMOUS, MIDWAY = 0.12, 0.18
