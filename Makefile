@@ -8,7 +8,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 # Tests that have not been seen through on the whole yet: out of `make test`, in `make test-more`.
 MORE := tests/distributed tests/clean/test_truth.py tests/features/test_leakage.py tests/features/test_jobs.py \
-  tests/recommend/test_jobs.py tests/response/test_score.py tests/response/test_train.py
+  tests/recommend/test_jobs.py tests/response/test_score.py tests/response/test_train.py tests/test_whole.py
 UV_VERSION := 0.13.9
 UV := $(or $(shell command -v uv),.uv/bin/uv)
 # Python is a prerequisite, never downloaded.
@@ -39,7 +39,7 @@ test-more: setup ## Run the others: whole jobs on a shop, leakage, a small clust
 	@$(BIN)/pytest $(MORE)
 
 bench: setup ## Run every benchmark: the figures of README and docs
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" --dir out/bench; done
 
 docs: setup ## Write docs/tables.md anew from the contracts
 	@$(BIN)/offerlake tables --markdown > docs/tables.md

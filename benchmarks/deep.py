@@ -1,6 +1,6 @@
 """How long the deep model takes to train on two processes, and to score: 260,000 rows to learn from, 220,000 pairs.
 
-    .venv/bin/python benchmarks/deep.py [USERS]
+    .venv/bin/python benchmarks/deep.py [--users 20000]
 
 Makes examples of 20,000 users (unless given) in 13 rounds with every column filled at random, and scores 11 pairs a
 user. Prints seconds.

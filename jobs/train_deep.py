@@ -50,6 +50,7 @@ JOB = Job(
     writes=("model:deep",),
     run=run,
     when=lambda settings: settings.deep.enabled,
+    needs=("torch", "horovod"),
     main_thread=True,  # Horovod takes SIGINT and SIGTERM for itself while it runs
 )
 

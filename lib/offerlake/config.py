@@ -262,7 +262,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"settings file {path}: {error.strerror}", fix="Give a YAML file that exists.") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"settings file {path}: not YAML: {error}", fix="Mend the line it names.") from None
     if not isinstance(content, dict):
         raise ConfigError(f"settings file {path}: got {type(content).__name__}", fix="Write section: {name: value}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import sys
 import time
@@ -35,6 +36,7 @@ class Job:
         when: Whether the settings want it at all.
         main_thread: Whether it has to run in the process's main thread.
         looks_outside: Whether it reads what no table tells of: it is never left out.
+        needs: Packages that it imports and that an installation may lack.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Job:
     when: Callable[[Settings], bool] = lambda _: True
     main_thread: bool = False
     looks_outside: bool = False
+    needs: tuple[str, ...] = ()
 
 
 @dataclass
@@ -177,6 +180,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", action="append", default=[], help="overlay: a file, or a name in conf/")
     parser.add_argument("--set", action="append", default=[], dest="sets", metavar="A.B=VALUE", help="one setting")
     parser.add_argument("--lake", help="run.lake")
+    parser.add_argument("--truth", help="evaluate.truth: of a test shop, what is true; evaluate alone reads it")
     parser.add_argument("--force", action="store_true", help="assign a day anew whose run has been published")
 
 
@@ -189,8 +193,9 @@ def main(job: Job, argv: Sequence[str] | None = None) -> None:
     add_run_options(parser)
     options = parser.parse_args(argv)
     try:
-        sets = [*options.sets, *([f"run.lake={options.lake}"] if options.lake else [])]
-        settings = load_settings(options.config, sets)
+        places = {"run.lake": options.lake, "evaluate.truth": options.truth}
+        given = [f"{name}={json.dumps(value)}" for name, value in places.items() if value is not None]
+        settings = load_settings(options.config, [*options.sets, *given])
         as_of = parse_as_of(options.as_of)
         if not job.when(settings):
             raise ConfigError(f"job {job.name}: the settings leave it out", fix="See its section in conf/base.yaml.")

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 
 import offerlake
 from offerlake.config import Settings
+from offerlake.ingest.mapping import source_file
 from offerlake.schemas import table
 from offerlake.tables import Lake
 
@@ -39,8 +40,10 @@ def jobs_dir() -> Path:
 
 
 def run_id_of(settings: Settings, as_of: date, *, salt: int = 0) -> str:
-    """12 hex digits over as_of, settings (seed included), code version, and how often the day was forced anew."""
-    text = f"{as_of.isoformat()}|{settings.hash}|{code_version()}|{salt}"
+    """12 hex digits over as_of, settings (seed included), mapping, code version, and how often the day was forced."""
+    mapping = source_file(settings.run.source)
+    mapped = hashlib.sha256(mapping.read_bytes() if mapping.is_file() else b"").hexdigest()
+    text = f"{as_of.isoformat()}|{settings.hash}|{mapped}|{code_version()}|{salt}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

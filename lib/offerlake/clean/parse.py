@@ -6,6 +6,7 @@ unknown (a word that is none of ours), clock_skew.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -164,13 +165,14 @@ class Parser:
             return F.when(inside, F.timestamp_micros((number * 1_000_000).cast("bigint")))
         if form != "iso":
             time = F.try_to_timestamp(text, F.lit(form))
-            named = any(letter in form for letter in "zXxOV")
+            named = any(letter in re.sub(r"'[^']*'", "", form) for letter in "zXxOVZ")
             return time if named or zone == "UTC" else F.to_utc_timestamp(time, zone)
         # A cast takes `12:00` for today's: only what begins with a date is a time.
         time = F.when(F.substr(text, F.lit(5), F.lit(1)) == "-", text.try_cast("timestamp"))
         if zone == "UTC":
             return time
-        return F.when(text.rlike(r"(Z|UTC|GMT|[+-]\d\d:?\d\d)$"), time).otherwise(F.to_utc_timestamp(time, zone))
+        named_zone = text.rlike(r"(Z|UTC|GMT|:\d\d(\.\d+)?\s*[+-]\d\d?(:?\d\d)?)$")
+        return F.when(named_zone, time).otherwise(F.to_utc_timestamp(time, zone))
 
 
 def _fine() -> Column:

@@ -15,6 +15,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from offerlake.clean.parse import Cell
+from offerlake.errors import DataError
 from offerlake.schemas import Table, table
 from offerlake.schemas.bronze import FEEDS
 
@@ -65,12 +66,30 @@ class Cleaned:
         """Keeps what was decided, so that it is decided once, and gives the counts.
 
         Counts: rows_in, rows_out, duplicates, quarantined, and `quarantined.<code>` by the code of the first reason.
+
+        Raises:
+            DataError: A column cannot be read in any record.
         """
         held = self.decided.persist(StorageLevel.MEMORY_AND_DISK)
         try:
-            yield _counts(held)
+            counts = _counts(held)
+            if counts["rows_in"] and not counts["rows_out"]:
+                self._refuse_all(held, counts["rows_in"])
+            yield counts
         finally:
             held.unpersist()
+
+    def _refuse_all(self, held: DataFrame, rows: int) -> None:
+        """Stops where a column is wrong in every record: that is the mapping's mistake, not the records'."""
+        code = F.split_part(F.try_element_at("_reasons", F.lit(1)), F.lit("="), F.lit(1))
+        found = held.where(F.col("_status") == REFUSED).groupBy(code.alias("code")).count().orderBy(F.desc("count"))
+        first = found.first()
+        if first is not None and first["count"] == rows and first["code"].startswith(("unparsable:", "missing:")):
+            reason, _, column = str(first["code"]).partition(":")
+            raise DataError(
+                f"feed {self.feed}: none of its {rows} records can be used: {column} is {reason} in all of them",
+                fix="Look at the columns, time_format and values of its mapping.",
+            )
 
 
 def _counts(decided: DataFrame) -> dict[str, int]:

@@ -60,14 +60,22 @@ def _ended(command: Callable[[], Any]) -> tuple[Mapping[str, Any] | None, int]:
         return _error("UsageError", error.format_message(), f"See {path} --help."), 2
     except OfferlakeError as error:
         return {"error": error.as_dict()}, error.exit_code
-    except Exception as error:  # noqa: BLE001  the last catch of the process, with its trace
-        # Not a user's mistake that we know of: the trace is what a report of the bug needs.
-        traceback.print_exc(file=sys.stderr)
-        first = str(error).strip().partition("\n")[0][:500]
-        return _error(type(error).__name__, first, "The trace on stderr says where; please report it."), 1
+    except Exception as error:  # noqa: BLE001  the last catch of the process
+        return _unforeseen(error), 1
     if isinstance(result, Answer):
         return result.content, result.code
     return None, result if isinstance(result, int) else 0
+
+
+def _unforeseen(error: Exception) -> dict[str, Any]:
+    if isinstance(error, typer.Abort):
+        return _error("Interrupted", "stopped by the user", "Run it again: it goes on where it was.")
+    if "No space left on device" in str(error):
+        return _error("EnvironmentProblem", "no space left on device", "Free space and run again.")
+    # Not a user's mistake that we know of: the trace is what a report of the bug needs.
+    traceback.print_exc(file=sys.stderr)
+    first = str(error).strip().partition("\n")[0][:500]
+    return _error(type(error).__name__, first, "The trace on stderr says where; please report it.")
 
 
 def _error(kind: str, message: str, fix: str) -> dict[str, Any]:

@@ -106,13 +106,14 @@ def _print_columns(contract: Table) -> None:
 
 def _print_rows(names: list[str], rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table as Grid
 
     console = Console()
     if len(names) <= _WIDE:
         grid = Grid(*names)
         for row in rows:
-            grid.add_row(*(str(row[name]) for name in names))
+            grid.add_row(*(escape(str(row[name])) for name in names))
         console.print(grid)
         return
     for number, row in enumerate(rows, start=1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +20,9 @@ Source = Annotated[
     str | None,
     typer.Option("--source", metavar="FILE|NAME", help="Mapping of the feeds: a file, or conf/sources/NAME."),
 ]
+Truth = Annotated[
+    str | None, typer.Option("--truth", metavar="DIR", help="Of a test shop: what is true; evaluate alone reads it.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 
 
@@ -29,6 +33,7 @@ def settings_of(
     lake: str | None = None,
     landing: str | None = None,
     source: str | None = None,
+    truth: str | None = None,
 ) -> Settings:
     """The settings, with what the options say about places over all else.
 
@@ -37,6 +42,6 @@ def settings_of(
     """
     from offerlake.config import load_settings
 
-    places = {"lake": lake, "landing": landing, "source": source}
-    chosen = [f"run.{name}={value!r}" for name, value in places.items() if value is not None]
+    places = {"run.lake": lake, "run.landing": landing, "run.source": source, "evaluate.truth": truth}
+    chosen = [f"{name}={json.dumps(value)}" for name, value in places.items() if value is not None]
     return load_settings(config or [], [*(sets or []), *chosen])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from offerlake.cli.group import Answer
-from offerlake.cli.options import Config, Json, Lake, Landing, Sets, Source, settings_of
+from offerlake.cli.options import Config, Json, Lake, Landing, Sets, Source, Truth, settings_of
 from offerlake.cli.progress import note, shown
 
 if TYPE_CHECKING:
@@ -27,19 +27,22 @@ def run(
     lake: Lake = None,
     landing: Landing = None,
     source: Source = None,
+    truth: Truth = None,
     config: Config = None,
     sets: Sets = None,
     force: Force = False,
     json: Json = False,
 ) -> Answer:
     """Run the pipeline, or a part of it, for one day. A run that was cut short goes on where it was."""
-    settings = settings_of(config, sets, lake=lake, landing=landing, source=source)
+    settings = settings_of(config, sets, lake=lake, landing=landing, source=source, truth=truth)
     begun = time.monotonic()
     from offerlake import pipeline
+    from offerlake.ingest.mapping import load_source
     from offerlake.session import open_session
     from offerlake.windows import parse_as_of
 
     day = parse_as_of(as_of)
+    load_source(settings.run.source)  # a mistake in the mapping is told before Spark starts
     jobs = pipeline.load_jobs()
     part = pipeline.select(jobs, first=first, last=last, only=only or ()) if first or last or only else None
     spark = open_session(settings.spark)

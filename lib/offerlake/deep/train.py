@@ -27,6 +27,7 @@ from offerlake.deep.models.mlp import Mlp
 from offerlake.errors import DataError
 
 _VALIDATION_BATCH = 65_536  # rows whose activations are in memory at once
+_FEWEST_STEPS = 30  # an epoch: with little data the batches are smaller, else nothing is learnt
 _T = TypeVar("_T")
 
 
@@ -143,7 +144,7 @@ def _fit(
     fewest = min(_by_shard({shard: len(rows) for shard, rows in learning.items()}))
     if fewest == 0:
         raise DataError(f"examples: fold {fold} has no training rows", fix="It needs more users, or fewer processes.")
-    batch = min(settings.batch, fewest)
+    batch = min(settings.batch, max(1, fewest // _FEWEST_STEPS))
     network = new_network(task.encoding, settings, seed=task.seed + fold).to(device)
     # The learning rate grows with the rows of a step (Goyal et al. 2017); one group makes one deterministic allreduce.
     adam = torch.optim.Adam(network.parameters(), lr=settings.rate * len(task.shards))

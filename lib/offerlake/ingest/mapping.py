@@ -21,6 +21,7 @@ One YAML file a source, `conf/sources/<source>.yaml`:
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -48,6 +49,8 @@ REQUIRED: dict[str, tuple[str, ...]] = {
 EVENTS = ("clicks", "orders", "exposures", "redemptions")
 """Feeds whose rows happen at a time: they need `arrived_at` or a lag."""
 
+_PATTERN_LETTERS = "GyDMLdQqEFahKkHmsSVzOXxZ"  # of Spark's datetime patterns
+
 NEVER_NONE = ("users", "offers")
 """Feeds without which there is nothing to assign."""
 
@@ -74,6 +77,14 @@ class Feed(BaseModel):
         if not isinstance(constants, dict):
             return constants
         return {name: None if value is None else str(value) for name, value in constants.items()}
+
+    @field_validator("time_format")
+    @classmethod
+    def _known_format(cls, form: str) -> str:
+        strange = sorted(set(re.findall(r"[A-Za-z]", re.sub(r"'[^']*'", "", form))) - set(_PATTERN_LETTERS))
+        if form not in ("iso", "epoch_s", "epoch_ms") and strange:
+            raise ValueError(f"iso, epoch_s, epoch_ms or a pattern such as dd.MM.yyyy HH:mm:ss; not with {strange[0]}")
+        return form
 
     @field_validator("time_zone")
     @classmethod
@@ -109,8 +120,7 @@ def load_source(name: str) -> Source:
     Raises:
         ConfigError: The file cannot be read, or says what no mapping can say.
     """
-    named = conf_dir() / "sources" / f"{name}.yaml"
-    path = named if named.is_file() else Path(name)
+    path = source_file(name)
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -121,6 +131,12 @@ def load_source(name: str) -> Source:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"mapping {path}: not YAML: {error}", fix="Mend the line it names.") from None
     return parse_source(tree, where=path.name)
+
+
+def source_file(name: str) -> Path:
+    """Where a mapping lies: in `conf/sources`, or the path itself."""
+    named = conf_dir() / "sources" / f"{name}.yaml"
+    return named if named.is_file() else Path(name)
 
 
 def parse_source(tree: Any, *, where: str) -> Source:
