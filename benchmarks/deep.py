@@ -2,16 +2,17 @@
 
     .venv/bin/python benchmarks/deep.py [--users 20000]
 
-Makes examples of 20,000 users (unless given) in 13 rounds with every column filled at random, and scores 11 pairs a
+Makes examples of that many users in 13 rounds with every column filled at random, and scores 11 pairs a
 user. Prints seconds.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 import time
 from datetime import date, timedelta
+from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -53,11 +54,13 @@ def examples(spark: SparkSession, users: int) -> DataFrame:
     return contract.select(spark.range(users * len(DAYS)).withColumns(columns).withColumns(given))
 
 
-def main(users: int = 20_000) -> None:
+def main(users: int, folder: Path | None) -> None:
     """Prints the seconds of each part."""
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
     settings = load_settings(["local"], ["deep.processes=2", "deep.epochs=3"])
     spark = open_session(settings.spark, app="benchmark")
-    with tempfile.TemporaryDirectory() as root:
+    with tempfile.TemporaryDirectory(dir=folder) as root:
         lake = Lake(spark, f"{root}/lake")
         version = lake.write("examples", examples(spark, users)).version
         rows = lake.read("examples", version=version)
@@ -82,4 +85,8 @@ def main(users: int = 20_000) -> None:
 
 
 if __name__ == "__main__":
-    main(*[int(argument) for argument in sys.argv[1:]])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--users", type=int, default=20_000)
+    parser.add_argument("--dir", type=Path, help="where the examples go for the time being")
+    options = parser.parse_args()
+    main(options.users, options.dir)
