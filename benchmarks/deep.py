@@ -60,7 +60,7 @@ def main(users: int, folder: Path | None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     settings = load_settings(["local"], ["deep.processes=2", "deep.epochs=3"])
     spark = open_session(settings.spark, app="benchmark")
-    with tempfile.TemporaryDirectory(dir=folder) as root:
+    with tempfile.TemporaryDirectory(dir=folder and folder.resolve()) as root:
         lake = Lake(spark, f"{root}/lake")
         version = lake.write("examples", examples(spark, users)).version
         rows = lake.read("examples", version=version)
