@@ -133,17 +133,16 @@ def _rows(frame: DataFrame) -> list[str]:
     return sorted(str(row) for row in frame.collect())
 
 
-def test_a_run_may_be_told_where_the_truth_lies_and_without_it_says_nothing_of_it(demo: Demo, tmp_path: Path) -> None:
+def test_a_run_may_be_told_where_the_truth_lies(demo: Demo, tmp_path: Path) -> None:
     shares = demo.lake.read("metrics").where("name LIKE 'oracle_share.%'")
     assert shares.count() == 7
     done = CliRunner().invoke(app, ["run", "--as-of", DAY, "--truth", str(tmp_path), "--only", "x", "--json"])
     assert json.loads(done.stdout)["error"]["message"] == "job 'x' does not exist", "the option is known"
 
 
-@pytest.mark.parametrize("effects", ["0"])
-def test_simulate_makes_a_shop_without_effects(spark: SparkSession, tmp_path: Path, effects: str) -> None:
+def test_simulate_makes_a_shop_without_effects(spark: SparkSession, tmp_path: Path) -> None:
     places = ["--landing", str(tmp_path / "landing"), "--truth", str(tmp_path / "truth")]
-    found = _offerlake("simulate", *places, "--users", "40", "--effects", effects, *_sets())
+    found = _offerlake("simulate", *places, "--users", "40", "--effects", "0", *_sets())
     assert found["users"] == 40
     truth = spark.read.parquet(str(tmp_path / "truth" / "outcomes"))
     spread = truth.groupBy("user_id").agg((F.max("p_response") - F.min("p_response")).alias("d")).agg(F.max("d"))

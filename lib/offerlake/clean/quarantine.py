@@ -74,12 +74,12 @@ class Cleaned:
         try:
             counts = _counts(held)
             if counts["rows_in"] and not counts["rows_out"]:
-                self._refuse_all(held, counts["rows_in"])
+                self._stop_at_unreadable(held, counts["rows_in"])
             yield counts
         finally:
             held.unpersist()
 
-    def _refuse_all(self, held: DataFrame, rows: int) -> None:
+    def _stop_at_unreadable(self, held: DataFrame, rows: int) -> None:
         """Stops where a column is wrong in every record: that is the mapping's mistake, not the records'."""
         code = F.split_part(F.try_element_at("_reasons", F.lit(1)), F.lit("="), F.lit(1))
         found = held.where(F.col("_status") == REFUSED).groupBy(code.alias("code")).count().orderBy(F.desc("count"))
