@@ -39,7 +39,7 @@ test-more: setup ## Run the others: whole jobs on a shop, leakage, a small clust
 	@$(BIN)/pytest $(MORE)
 
 bench: setup ## Run every benchmark: the figures of README and docs
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" --dir out/bench; done
+	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python "$$script" --dir out/bench; done
 
 docs: setup ## Write docs/tables.md anew from the contracts
 	@$(BIN)/offerlake tables --markdown > docs/tables.md

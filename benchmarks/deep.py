@@ -1,14 +1,15 @@
 """How long the deep model takes to train on two processes, and to score: 260,000 rows to learn from, 220,000 pairs.
 
-    .venv/bin/python benchmarks/deep.py [--users 20000]
+    .venv/bin/python benchmarks/deep.py [--users 20000] [--json]
 
-Makes examples of that many users in 13 rounds with every column filled at random, and scores 11 pairs a
-user. Prints seconds.
+Makes examples of that many users in 13 rounds with every column filled at random, and scores 11 pairs a user. Prints
+seconds.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 import time
 from datetime import date, timedelta
@@ -54,8 +55,8 @@ def examples(spark: SparkSession, users: int) -> DataFrame:
     return contract.select(spark.range(users * len(DAYS)).withColumns(columns).withColumns(given))
 
 
-def main(users: int, folder: Path | None) -> None:
-    """Prints the seconds of each part."""
+def measured(users: int, folder: Path | None) -> dict[str, float]:
+    """The seconds of each part."""
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
     settings = load_settings(["local"], ["deep.processes=2", "deep.epochs=3"])
@@ -74,19 +75,31 @@ def main(users: int, folder: Path | None) -> None:
             folds=settings.response.folds,
             checkpoints=f"file:{root}/checkpoints",
         )
-        print(f"training on {users * len(DAYS):,} rows, {[len(by_epoch) for by_epoch in losses]} epochs, "
-              f"start-up included: {time.monotonic() - begun:.1f} s")  # fmt: skip
+        found = {"train": time.monotonic() - begun, "epochs": sum(len(by_epoch) for by_epoch in losses)}
         pairs = rows.where(F.col("shown_date").isin(DAYS[:OFFERS]))
-        for attempt in ("first, with the workers' start", "again"):
+        for attempt in ("score, with the workers' start", "score again"):
             begun = time.monotonic()
             score(pairs, model).agg(F.avg("p_deep")).collect()
-            print(f"scoring {users * OFFERS:,} pairs, {attempt}: {time.monotonic() - begun:.1f} s")
-    spark.stop()
+            found[attempt] = time.monotonic() - begun
+    return found
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Runs and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument("--dir", type=Path, help="where the examples go for the time being")
+    parser.add_argument("--json", action="store_true", help="print one JSON line")
     options = parser.parse_args()
-    main(options.users, options.dir)
+    rows, pairs = options.users * len(DAYS), options.users * OFFERS
+    found = {"rows": rows, "pairs": pairs, **measured(options.users, options.dir)}
+    if options.json:
+        print(json.dumps({name: round(value, 1) for name, value in found.items()}))
+        return
+    print(f"training on {rows:,} rows, {found['epochs']} epochs, start-up included: {found['train']:.1f} s")
+    for attempt in ("score, with the workers' start", "score again"):
+        print(f"{pairs:,} pairs, {attempt}: {found[attempt]:.1f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
 """What the whole pipeline earns on test shops of several seeds, as a share of the oracle, against simpler policies.
 
-    .venv/bin/python benchmarks/pipeline.py --seeds 5 --users 20000 --dir /tmp/pipeline
+    .venv/bin/python benchmarks/pipeline.py --seeds 5 --users 20000 --dir out/bench [--json]
 
 Prints a line a seed and policy with 95 % intervals over users, then in how many seeds each claim holds. Ends with exit
 code 1 where one does not hold in every seed.
@@ -8,31 +8,20 @@ code 1 where one does not hold in every seed.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-import time
-from pathlib import Path
 from typing import Any
 
-from offerlake import demo
-from offerlake.session import open_session
+from _seeds import finished, options
 
 POLICIES = ("model", "ceiling", "arm_average", "best_single", "response_ranked", "old_rule", "random")
 CLAIMS = ("model above 0", "above response_ranked", "above best_single", "above arm_average", "half of ceiling")
-
-
-def measured(seed: int, *, users: int, folder: Path, sets: list[str]) -> dict[str, Any]:
-    """Runs the demo of one seed; returns its metrics and the seconds it took."""
-    places = demo.Places.beside(str(folder / f"seed{seed}" / "lake"))
-    places.lake.parent.mkdir(parents=True, exist_ok=True)
-    settings = demo.demo_settings("shop", places, users=users, seed=seed, sets=sets)
-    spark = open_session(settings.spark)
-    begun = time.monotonic()
-    demo.prepare(spark, settings, "shop", places)
-    run_id = demo.run(spark, settings)
-    found = dict(demo.results(spark, settings, run_id)["metrics"])
-    return found | {"seconds": time.monotonic() - begun}
+NAMES = (
+    *(f"oracle_share.{name}" for name in POLICIES),
+    *(f"oracle_gap.{name}" for name in POLICIES[1:]),
+    "oracle_ratio.ceiling", "published.true_value", "published.true_spend", "published.oracle_share", "offers.spend",
+    "offers.value_dr", "offers.value_model", "offers.mde", "response.auc",
+)  # fmt: skip
 
 
 def held(found: dict[str, Any]) -> dict[str, bool]:
@@ -57,34 +46,23 @@ def told(name: str, found: dict[str, Any]) -> str:
 
 def main() -> None:
     """Runs all seeds."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--users", type=int, default=20_000)
-    parser.add_argument(
-        "--dir", type=Path, required=True, help="where the shops and lakes go; a seed that is there goes on"
-    )
-    parser.add_argument("--set", action="append", default=[], dest="sets", metavar="A.B=VALUE")
-    options = parser.parse_args()
+    chosen = options(__doc__ or "", seeds=5, users=20_000)
     counts = dict.fromkeys(CLAIMS, 0)
-    for seed in range(1, options.seeds + 1):
-        found = measured(seed, users=options.users, folder=options.dir, sets=options.sets)
-        sys.stdout.write(f"seed {seed}: {found['seconds']:.0f} s\n")
-        names = [f"oracle_share.{name}" for name in POLICIES]
-        names += [f"oracle_gap.{name}" for name in POLICIES[1:]] + ["oracle_ratio.ceiling"]
-        names += [
-            "published.true_value",
-            "published.oracle_share",
-            "offers.value_dr",
-            "offers.value_model",
-            "offers.mde",
-        ]
-        sys.stdout.write("".join(f"  {told(name, found)}\n" for name in names))
-        (options.dir / f"seed{seed}.json").write_text(json.dumps(found, indent=1, sort_keys=True), encoding="utf-8")
+    seeds = []
+    for seed in range(1, chosen.seeds + 1):
+        found = finished(seed, "shop", chosen).metrics
+        seeds.append({key: found.get(key) for name in NAMES for key in (name, f"{name}_low", f"{name}_high")})
         for claim, holds in held(found).items():
             counts[claim] += holds
-    for claim, number in counts.items():
-        sys.stdout.write(f"{claim}: {number} of {options.seeds} seeds\n")
-    sys.exit(0 if all(number == options.seeds for number in counts.values()) else 1)
+        if not chosen.json:
+            sys.stdout.write(f"seed {seed}\n" + "".join(f"  {told(name, found)}\n" for name in NAMES))
+            sys.stdout.flush()
+    if chosen.json:
+        known = [{key: value for key, value in seed.items() if value is not None} for seed in seeds]
+        sys.stdout.write(json.dumps({"claims": counts, "of": chosen.seeds, "seeds": known}) + "\n")
+    else:
+        sys.stdout.writelines(f"{claim}: {number} of {chosen.seeds} seeds\n" for claim, number in counts.items())
+    sys.exit(0 if all(number == chosen.seeds for number in counts.values()) else 1)
 
 
 if __name__ == "__main__":

@@ -1,29 +1,25 @@
 """How hard the test shop is, over seeds: its percentiles, what the logs tell of its users, and what policies reach.
 
-    .venv/bin/python benchmarks/shop.py --seeds 5 --users 20000 --dir /tmp/shop [--json]
+    .venv/bin/python benchmarks/shop.py --seeds 5 --users 20000 --dir out/bench [--json]
 
-Runs the demo of each seed without its deep model (a seed whose lake is in the folder already is only read) and prints a
-line a number: mean over seeds, lowest and highest. Ends with exit code 1 where a number's mean is outside its bounds.
+The same lakes as those of `pipeline.py`. Prints a line a number: mean over seeds, lowest and highest. Ends with exit
+code 1 where a number's mean is outside its bounds.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from _seeds import Seed, finished, options
 from pyspark.sql import functions as F
 
-from offerlake import demo
 from offerlake.evaluate.ceiling import feature_matrix
-from offerlake.session import open_session
 from offerlake.simulate.catalogue import CATEGORIES
 from offerlake.simulate.offers import KINDS
-from offerlake.tables import Lake
 
 BOUNDS = {
     "base.mean": (0.037, 0.043),
@@ -48,19 +44,12 @@ TRAITS = (
 )  # fmt: skip
 
 
-def measured(seed: int, *, users: int, folder: Path, sets: list[str]) -> dict[str, float]:
+def measured(seed: Seed) -> dict[str, float]:
     """The numbers of one seed."""
-    places = demo.Places.beside(str(folder / f"seed{seed}" / "lake"))
-    places.lake.parent.mkdir(parents=True, exist_ok=True)
-    settings = demo.demo_settings("shop", places, users=users, seed=seed, sets=["deep.enabled=false", *sets])
-    spark = open_session(settings.spark)
-    demo.prepare(spark, settings, "shop", places)
-    run_id = demo.run(spark, settings)
-    metrics = demo.results(spark, settings, run_id)["metrics"]
-    lake = Lake(spark, settings.run.lake)
+    places, metrics, lake = seed.places, seed.metrics, seed.lake
     traits = pd.read_parquet(places.truth / "traits").query("not is_bot")
     outcomes = pd.read_parquet(places.truth / "outcomes")
-    features = lake.read("user_features").where(F.col("as_of") == F.lit(settings.demo.as_of)).toPandas()
+    features = lake.read("user_features").where(F.col("as_of") == F.lit(seed.settings.demo.as_of)).toPandas()
     randomised = lake.read("examples").where("policy = 'experiment'")
     control = randomised.agg(F.avg(F.col("offer_id").isNull().cast("double"))).collect()[0][0]
     shares = {name: metrics[name] for name in BOUNDS if name.startswith("oracle_share.")}
@@ -116,17 +105,8 @@ def bounds(name: str) -> tuple[float | None, float | None]:
 
 def main() -> None:
     """Runs all seeds."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--users", type=int, default=20_000)
-    parser.add_argument("--dir", type=Path, required=True, help="where the shops and lakes go")
-    parser.add_argument("--set", action="append", default=[], dest="sets", metavar="A.B=VALUE")
-    parser.add_argument("--json", action="store_true", help="one JSON line")
-    options = parser.parse_args()
-    found = [
-        measured(seed, users=options.users, folder=options.dir, sets=options.sets)
-        for seed in range(1, options.seeds + 1)
-    ]
+    chosen = options(__doc__ or "", seeds=5, users=20_000)
+    found = [measured(finished(seed, "shop", chosen)) for seed in range(1, chosen.seeds + 1)]
     table = pd.DataFrame(found).agg(["mean", "min", "max"]).T
     outside = []
     for name, row in table.iterrows():
@@ -134,12 +114,12 @@ def main() -> None:
         held = (low is None or row["mean"] >= low) and (high is None or row["mean"] <= high)
         if not held:
             outside.append(str(name))
-        if not options.json:
+        if not chosen.json:
             mark = "" if held else f"  outside {low} to {high}"
             sys.stdout.write(f"{name:32} {row['mean']:9.4f}  [{row['min']:.4f}, {row['max']:.4f}]{mark}\n")
-    if options.json:
+    if chosen.json:
         answer = {str(name): {key: float(row[key]) for key in row.index} for name, row in table.iterrows()}
-        sys.stdout.write(json.dumps({"numbers": answer, "outside": outside, "seeds": options.seeds}) + "\n")
+        sys.stdout.write(json.dumps({"numbers": answer, "outside": outside, "seeds": chosen.seeds}) + "\n")
     sys.exit(1 if outside else 0)
 
 

@@ -30,6 +30,7 @@ def run(ctx: Context) -> None:
             offers=ctx.read("offers"),
             offer_products=ctx.read("offer_products"),
             products=ctx.read("products"),
+            redemptions=ctx.read("redemptions"),
             candidates=ctx.read("candidates").where(F.col("as_of") == ctx.as_of),
         ),
         as_of=ctx.as_of,
@@ -49,7 +50,7 @@ def run(ctx: Context) -> None:
 
 JOB = Job(
     name="assign_offers",
-    reads=("offer_scores", "users", "offers", "offer_products", "products", "candidates"),
+    reads=("offer_scores", "users", "offers", "offer_products", "products", "redemptions", "candidates"),
     writes=("user_offers",),
     run=run,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from offerlake.features.events import daily_activity
 from offerlake.features.examples import counts, examples, known_exposures
 from offerlake.features.history import require_history
 from offerlake.job import Context, Job, main
@@ -17,27 +16,19 @@ def run(ctx: Context) -> None:
     found = counts(known)
     ctx.metric("examples.final", found.final)
     ctx.metric("examples.open", found.open)
+    days = ctx.read("user_days")
     if not found.days:
-        require_history(ctx.as_of, clicks=ctx.read("clicks"), order_lines=ctx.read("order_lines"))
+        require_history(ctx.as_of, days)
         ctx.count(rows_out=ctx.write("examples", ctx.spark.createDataFrame([], EXAMPLES.struct)))
         return
-    clicks, order_lines, redemptions = ctx.read("clicks"), ctx.read("order_lines"), ctx.read("redemptions")
-    daily = daily_activity(
-        clicks=clicks,
-        order_lines=order_lines,
-        exposures=exposures,
-        redemptions=redemptions,
-        offers=offers,
-        examples=settings.examples,
-        session_gap_minutes=settings.clean.session_gap_minutes,
-    ).persist()
     table = examples(
         known,
-        days=found.days,
-        daily=daily,
-        clicks=clicks,
-        order_lines=order_lines,
-        redemptions=redemptions,
+        as_ofs=found.days,
+        days=days,
+        category_days=ctx.read("user_category_days"),
+        clicks=ctx.read("clicks"),
+        order_lines=ctx.read("order_lines"),
+        redemptions=ctx.read("redemptions"),
         offers=offers,
         offer_products=ctx.read("offer_products"),
         products=ctx.read("products"),
@@ -46,15 +37,17 @@ def run(ctx: Context) -> None:
         contact_cost=settings.decide.contact_cost,
     )
     ctx.count(rows_in=found.final, rows_out=ctx.write("examples", table))
-    daily.unpersist()
 
 
 JOB = Job(
     name="build_examples",
-    reads=("exposures", "offers", "clicks", "order_lines", "redemptions", "offer_products", "products", "users"),
+    reads=(
+        "exposures", "offers", "user_days", "user_category_days", "clicks", "order_lines", "redemptions",
+        "offer_products", "products", "users",
+    ),
     writes=("examples",),
     run=run,
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     main(JOB)

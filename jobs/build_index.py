@@ -1,4 +1,4 @@
-"""32-bit numbers for the users and products that have features: new ones are appended, old ones stay."""
+"""32-bit numbers for the users with interactions and for all products: new ones are appended, old ones stay."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from offerlake.job import Context, Job, main
 def run(ctx: Context) -> None:
     """Appends to both indices."""
     rows = 0
-    for key, features, index in (
-        ("user_id", "user_features", "user_index"),
+    for key, source, index in (
+        ("user_id", "interactions", "user_index"),
         ("product_id", "product_features", "product_index"),
     ):
         ctx.lake.create(index)
-        ids = ctx.read(features).where(F.col("as_of") == F.lit(ctx.as_of))
+        ids = ctx.read(source).where(F.col("as_of") == F.lit(ctx.as_of))
         rows += ctx.write(index, new_numbers(ids, ctx.lake.read(index), key=key))
     ctx.count(rows_out=rows)
 
 
 JOB = Job(
     name="build_index",
-    reads=("user_features", "product_features"),
+    reads=("interactions", "product_features"),
     writes=("user_index", "product_index"),
     run=run,
 )

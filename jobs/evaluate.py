@@ -10,10 +10,9 @@ from offerlake.decide.value import pair_value
 from offerlake.errors import GateError
 from offerlake.evaluate import offpolicy, oracle
 from offerlake.evaluate.totals import by_arm, totals
-from offerlake.features.offer_context import offer_context
+from offerlake.features.offer_context import OF_USER, offer_context
 from offerlake.job import Context, Job, main
-from offerlake.response.features import as_nothing
-from offerlake.response.score import load_models, value_pairs
+from offerlake.response.score import USER_PART, describe_users, load_models, value_pairs
 from offerlake.schemas.gold import USER_FEATURE_COLUMNS
 
 
@@ -62,9 +61,10 @@ def _policy_value(ctx: Context, price: float | None) -> offpolicy.PolicyValue | 
     models = load_models(ctx.spark, response=ctx.model("response").path, uplift=ctx.model("uplift").path)
     if models.base is None:
         return None
-    # A row's P(responded | nothing) is the same for all offers: predicted once, before they come in.
-    based = models.base.predict_nothing(as_nothing(shown), column="p_no_offer").select(*shown.columns, "p_no_offer")
-    pairs = based.join(_scores(ctx).select("user_id", "offer_id", "channel"), on="user_id", how="left")
+    people = describe_users(shown, models).select(
+        "exposure_id", "user_id", "as_of", "given", "propensity", "margin", "p_no_offer", USER_PART, *OF_USER
+    )
+    pairs = people.join(_scores(ctx).select("user_id", "offer_id", "channel"), on="user_id", how="left")
     tables = {name: ctx.read(name) for name in ("offers", "offer_products", "products", "clicks", "order_lines")}
     described = offer_context(pairs, **tables).withColumn("p_response", F.lit(None).cast("double"))
     scored = value_pairs(described, models, contact_cost=ctx.settings.decide.contact_cost)

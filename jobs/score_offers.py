@@ -10,7 +10,7 @@ from offerlake.decide.eligibility import eligible, judge_pairs, refusals
 from offerlake.deep.score import FILES, DeepModel, score
 from offerlake.features.offer_context import offer_context
 from offerlake.job import Context, Job, main
-from offerlake.response.score import load_models, score_pairs
+from offerlake.response.score import describe_users, load_models, score_pairs
 from offerlake.schemas.gold import OFFER_SCORES, USER_FEATURE_COLUMNS
 
 
@@ -29,18 +29,21 @@ def run(ctx: Context) -> None:
     )
     for rule, pairs in refusals(judged).items():
         ctx.metric("offers.pairs", pairs, part=f"rule={rule}")
+    response, uplift = ctx.model("response"), ctx.model("uplift")
+    models = load_models(ctx.spark, response=response.path, uplift=uplift.path)
+    columns = ["user_id", *[column.name for column in USER_FEATURE_COLUMNS]]
+    # Users are few bytes and much work: as many parts as there are cores.
+    people = users.select(columns).repartition(ctx.spark.sparkContext.defaultParallelism, "user_id")
     described = offer_context(
         eligible(judged)
         .select("as_of", "user_id", "offer_id", "channel")
-        .join(users.select("user_id", *[c.name for c in USER_FEATURE_COLUMNS]), on="user_id", how="inner"),
+        .join(describe_users(people, models), on="user_id", how="inner"),
         offers=offers,
         offer_products=offer_products,
         products=ctx.read("products"),
         clicks=ctx.read("clicks"),
         order_lines=ctx.read("order_lines"),
     )
-    response, uplift = ctx.model("response"), ctx.model("uplift")
-    models = load_models(ctx.spark, response=response.path, uplift=uplift.path)
     scored, deep_run = with_deep(ctx, described)
     rows = score_pairs(scored, models, contact_cost=ctx.settings.decide.contact_cost).withColumn(
         "model_version", F.lit(f"response={response.made_by} uplift={uplift.made_by} deep={deep_run}")

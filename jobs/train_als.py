@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import reduce
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -53,11 +54,18 @@ def judge(ctx: Context, users: DataFrame, products: DataFrame) -> float:
     judged = {"recommend": chosen.judged} | {
         name: per_user(rows, truth, ks=KS) for name, rows in found.baselines.items()
     }
-    for name, metrics in judged.items():
-        number, means = poisson_means(metrics, key="user_id", samples=ctx.settings.evaluate.bootstrap, seed=seed)
+    judged.setdefault("recommend.als", ours[0.0])
+    # All have the same users: side by side, so that one pass draws for all of them.
+    named = [
+        frame.select("user_id", *[F.col(f"`{x}`").alias(f"{name}.{x}") for x in frame.columns if x != "user_id"])
+        for name, frame in judged.items()
+    ]
+    together = reduce(lambda left, right: left.join(right, on="user_id", how="inner"), named)
+    number, means = poisson_means(together, key="user_id", samples=ctx.settings.evaluate.bootstrap, seed=seed)
+    for name, mean in means.items():
+        ctx.metric(name, mean.value, low=mean.low, high=mean.high)
+    for name in judged:
         ctx.metric(f"{name}.users", number)
-        for metric, mean in means.items():
-            ctx.metric(f"{name}.{metric}", mean.value, low=mean.low, high=mean.high)
     ctx.metric("recommend.own_weight", chosen.name)
     for frame in (before, truth, *ours.values()):
         frame.unpersist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -12,7 +13,7 @@ from pyspark.sql import SparkSession
 
 from offerlake import pipeline
 from offerlake.config import Settings
-from offerlake.errors import ConfigError, DataError
+from offerlake.errors import ConfigError, DataError, EnvironmentProblem
 from offerlake.job import Job
 from offerlake.lanes import Lanes
 from offerlake.ledger import PIPELINE
@@ -70,6 +71,23 @@ def test_parts_are_chosen_by_name(folder: Path) -> None:
     with pytest.raises(ConfigError, match="job 'x' does not exist") as caught:
         names(only=["x"])
     assert caught.value.fix == "There are c, b, a."
+    with pytest.raises(ConfigError, match="--from a --to c: c comes before a"):
+        names(first="a", last="c")
+
+
+def test_what_a_run_would_stop_at_after_hours_is_told_at_once(
+    spark: SparkSession, settings: Settings, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(folder, "a", reads=("user_index",), writes=("publish",), more=", needs=('no_such_package',)")
+    _write(folder, "off", reads=(), writes=("report",), more=", when=lambda settings: False")
+    monkeypatch.setattr(pipeline, "jobs_dir", lambda: folder)
+    mine = settings.model_copy(update={"run": settings.run.model_copy(update={"lake": str(tmp_path / "lake")})})
+    with pytest.raises(EnvironmentProblem, match="job a: the package no_such_package is not installed"):
+        pipeline.run(spark, mine, DAY)
+    jobs = pipeline.load_jobs(folder)
+    with pytest.raises(ConfigError, match="the settings leave out off"):
+        pipeline.run(spark, mine, DAY, part=[jobs["off"]])
+    assert not (tmp_path / "lake" / "silver").exists()
 
 
 def test_the_shipped_jobs_are_a_graph() -> None:
@@ -84,7 +102,7 @@ def test_a_run_that_was_killed_goes_on_after_the_last_finished_job(
 ) -> None:
     """A kill leaves no `fail` row: BaseException is what nobody catches."""
     log = tmp_path / "log"
-    note = f"open({str(log)!r}, 'a').write(ctx.job.name + str(ctx.attempt) + ' ')"
+    note = f"with open({str(log)!r}, 'a') as log: log.write(ctx.job.name + str(ctx.attempt) + ' ')"
     kill = "if ctx.attempt == 1: raise SystemExit('killed')"
     _write(folder, "c", reads=("raw_users",), writes=("users", "quarantine"), body=note)
     _write(folder, "b", reads=("users",), writes=("user_index",), body=f"{note}\n    {kill}")
@@ -156,6 +174,7 @@ def test_an_error_beside_is_raised_when_the_others_have_ended_and_nothing_new_be
         both.wait()
         if job.name == "bad":
             raise DataError("bad: got it", fix="Mend it.")
+        time.sleep(0.5)  # the other one's error is known by then
         ended.append(job.name)
         return True
 

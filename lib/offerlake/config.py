@@ -221,6 +221,7 @@ def load_settings(
     overlays: Sequence[str | Path] = (),
     sets: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
+    given: Mapping[str, str | float | None] | None = None,
 ) -> Settings:
     """Reads the settings.
 
@@ -228,6 +229,7 @@ def load_settings(
         overlays: YAML files, or names in `conf/` such as `local`, each over the one before.
         sets: `a.b=value`, the value as YAML.
         env: The environment; by default the process's own.
+        given: Dotted name to what an option of its own says, over all else; None: the option was not given.
 
     Raises:
         ConfigError: A file cannot be read, a key is unknown, a value is out of range.
@@ -238,12 +240,16 @@ def load_settings(
     for name, value in sorted((os.environ if env is None else env).items()):
         if name.startswith(ENV_PREFIX):
             path = name.removeprefix(ENV_PREFIX).lower().split("__")
-            tree = _merged(tree, _nested(path, value, where=name), where=name)
+            tree = _merged(tree, _nested(path, _parsed(value, where=name)), where=name)
     for text in sets:
         path_text, sign, value = text.partition("=")
         if not sign:
             raise ConfigError(f"--set: got {text!r}", fix="Write --set section.name=value.")
-        tree = _merged(tree, _nested(path_text.strip().split("."), value, where=f"--set {text}"), where="--set")
+        parsed = _parsed(value, where=f"--set {text}")
+        tree = _merged(tree, _nested(path_text.strip().split("."), parsed), where="--set")
+    for name, option in (given or {}).items():
+        if option is not None:
+            tree = _merged(tree, _nested(name.split("."), option), where="option")
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
@@ -269,11 +275,14 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def _nested(path: Sequence[str], value: str, *, where: str) -> dict[str, Any]:
+def _parsed(value: str, *, where: str) -> Any:
     try:
-        content: Any = yaml.safe_load(value)
+        return yaml.safe_load(value)
     except yaml.YAMLError:
         raise ConfigError(f"{where}: {value!r} is not a YAML value", fix="Quote it.") from None
+
+
+def _nested(path: Sequence[str], content: Any) -> dict[str, Any]:
     for part in reversed(path):
         content = {part: content}
     return dict(content)

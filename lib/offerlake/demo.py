@@ -55,23 +55,21 @@ def demo_settings(
     sets: Sequence[str] = (),
 ) -> Settings:
     """The settings of a demo: base, local, the demo's own overlay, then what the caller gives."""
-    overlay = "demo" if data == "shop" else data
-    chosen = [
-        f"run.lake={json.dumps(str(places.lake))}",
-        f"run.landing={json.dumps(str(places.landing))}",
-        f"run.publish={json.dumps(str(places.publish))}",
-    ]
-    if data == "shop":
-        chosen.append(f"evaluate.truth={json.dumps(str(places.truth))}")
-    if seed is not None:
-        chosen += [f"run.seed={seed}", f"simulate.seed={seed}"]
-    if users is not None:
-        chosen.append(f"simulate.users={users}")
-    settings = load_settings(["local", overlay, *overlays], [*chosen, *sets])
+    names = ["local", "demo" if data == "shop" else data, *overlays]
+    given: dict[str, str | float | None] = {
+        "run.lake": str(places.lake),
+        "run.landing": str(places.landing),
+        "run.publish": str(places.publish),
+        "run.seed": seed,
+        "simulate.seed": seed,
+        "simulate.users": users,
+        "evaluate.truth": str(places.truth) if data == "shop" else None,
+    }
+    settings = load_settings(names, sets, given=given)
     if settings.demo.budget_per_user is None:
         return settings
     budget = settings.demo.budget_per_user * settings.simulate.users
-    return load_settings(["local", overlay, *overlays], [*chosen, f"decide.budget={budget}", *sets])
+    return load_settings(names, [f"decide.budget={budget}", *sets], given=given)
 
 
 def prepare(spark: SparkSession, settings: Settings, data: Data, places: Places) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 import time
@@ -194,8 +193,7 @@ def main(job: Job, argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     try:
         places = {"run.lake": options.lake, "evaluate.truth": options.truth}
-        given = [f"{name}={json.dumps(value)}" for name, value in places.items() if value is not None]
-        settings = load_settings(options.config, [*options.sets, *given])
+        settings = load_settings(options.config, options.sets, given=places)
         as_of = parse_as_of(options.as_of)
         if not job.when(settings):
             raise ConfigError(f"job {job.name}: the settings leave it out", fix="See its section in conf/base.yaml.")

@@ -21,6 +21,7 @@ from offerlake.clean.products import clean_products
 from offerlake.clean.redemptions import clean_redemptions
 from offerlake.clean.users import clean_users
 from offerlake.config import CleanSettings, Settings
+from offerlake.errors import DataError
 
 AT, LATER = "2025-01-06T12:00:00Z", "2025-01-06T12:05:00Z"
 NOON = datetime(2025, 1, 6, 12, tzinfo=UTC)
@@ -239,6 +240,24 @@ def test_products(spark: SparkSession, clean: CleanSettings) -> None:
         ("p2", date(2025, 9, 3), Decimal(2)),
     ]
     assert cleaned.good.where("product_id = 'p2'").first()["category"] == "unknown"
+
+
+def test_a_column_that_is_wrong_in_every_record_is_the_mappings_mistake(
+    spark: SparkSession, clean: CleanSettings
+) -> None:
+    def held(*signups: str) -> dict[str, int]:
+        rows = [{"user_id": f"u{n}", "arrived_at": AT, "signup_time": text} for n, text in enumerate(signups)]
+        with clean_users(raw(spark, "users", rows), settings=clean, reading=Said(), quote=50).held() as counts:
+            return counts
+
+    assert held("06.01.2025", AT)["quarantined.unparsable"] == 1
+    with pytest.raises(DataError) as caught:
+        held("06.01.2025", "07.01.2025")
+    assert caught.value.message == (
+        "feed users: none of its 2 records can be used: signup_time is unparsable in all of them"
+    )
+    assert caught.value.fix == "Look at the columns, time_format and values of its mapping."
+    assert held() == {"rows_in": 0, "rows_out": 0, "duplicates": 0, "quarantined": 0}
 
 
 def test_users(spark: SparkSession, clean: CleanSettings) -> None:

@@ -86,11 +86,18 @@ NOON = datetime(2025, 1, 6, 12, tzinfo=UTC)
             ["2025-01-06T12:00:00Z", "2025-01-06 12:00:00", "2025-01-06T13:00:00.000+01:00"],
             ["12:00", "2025", "1736164800", "2025-01-32", "06.01.2025", "yesterday"],
         ),
-        (Said(time_zone="Europe/Berlin"), ["2025-01-06T13:00:00", "2025-01-06T12:00:00Z"], ["now"]),
+        (
+            Said(time_zone="Europe/Berlin"),
+            ["2025-01-06T13:00:00", "2025-01-06T12:00:00Z", "2025-01-06T14:00:00+02", "2025-01-06 09:30:00-2:30"],
+            ["now"],
+        ),
         (Said(time_format="epoch_s"), ["1736164800", "1736164800.0"], ["-5", "1736164800000", "1e30", "2025-01-06"]),
         (Said(time_format="epoch_ms"), ["1736164800000"], ["x"]),
         (Said(time_format="dd.MM.yyyy HH:mm"), ["06.01.2025 12:00"], ["2025-01-06 12:00", "32.01.2025 12:00"]),
         (Said(time_format="dd.MM.yyyy HH:mm", time_zone="Europe/Berlin"), ["06.01.2025 13:00"], ["06.01.2025"]),
+        # What is quoted in a pattern is no zone, what is not is one.
+        (Said(time_format="yyyy-MM-dd'Z'HH:mm", time_zone="Europe/Berlin"), ["2025-01-06Z13:00"], ["2025-01-06 13:00"]),
+        (Said(time_format="yyyy-MM-dd HH:mmXXX", time_zone="Europe/Berlin"), ["2025-01-06 14:00+02:00"], ["2025"]),
     ],
 )
 def test_times(spark: SparkSession, said: Said, good: list[str], bad: list[str]) -> None:

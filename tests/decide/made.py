@@ -87,6 +87,7 @@ def small_shop(spark: SparkSession) -> Catalogue:
                 for name, category, brand in products
             ],
         ),
+        redemptions=frame(spark, "redemptions", []),
         candidates=frame(
             spark, "candidates", [{"as_of": DAY, "user_id": f"u{k}", "items": items} for k in range(1, 6)]
         ),

@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
-from decide.made import DAY, frame, offer, score, user, utc
+from decide.made import DAY, EARLY, frame, offer, score, user, utc
 from offerlake.config import Settings
 from offerlake.decide.assignment import Assignment, Catalogue, assign
 from offerlake.schemas import table
@@ -106,6 +106,7 @@ def test_exploration_and_model_share_one_budget(spark: SparkSession, settings: S
         offers=catalogue.offers,
         offer_products=catalogue.offer_products,
         products=catalogue.products,
+        redemptions=catalogue.redemptions,
         candidates=catalogue.candidates,
     )
 
@@ -158,7 +159,13 @@ def test_an_offer_with_a_limit_goes_to_those_who_make_most_of_a_use(
     spark: SparkSession, settings: Settings, catalogue: Catalogue
 ) -> None:
     people = [user(f"u{n}") for n in range(40)]
-    limited = frame(spark, "offers", [offer("o1", max_redemptions=3), offer("o2", max_redemptions=100), offer("o3")])
+    limited = frame(spark, "offers", [offer("o1", max_redemptions=5), offer("o2", max_redemptions=100), offer("o3")])
+    # Of five uses of o1 two are gone; a third one was not known yet.
+    used = [
+        {"redemption_id": f"r{n}", "user_id": "u", "offer_id": "o1", "redeemed_at": EARLY,
+         "redeemed_date": EARLY.date(), "arrived_at": arrived}
+        for n, arrived in enumerate([EARLY, EARLY, midnight(DAY)])
+    ]  # fmt: skip
     # A use each of o1 is expected of five users; o1 is worth more to higher numbers, o2 a little to all but the last.
     scores = [score(f"u{n}", "o1", 1.0 + 0.01 * n, 1.0, p_redeem=0.5) for n in range(40)]
     scores += [score(f"u{n}", "o2", 0.2, 1.0, p_redeem=0.5) for n in range(39)]
@@ -169,6 +176,7 @@ def test_an_offer_with_a_limit_goes_to_those_who_make_most_of_a_use(
             offers=limited,
             offer_products=catalogue.offer_products,
             products=catalogue.products,
+            redemptions=frame(spark, "redemptions", used),
             candidates=catalogue.candidates,
         ),
         as_of=DAY,

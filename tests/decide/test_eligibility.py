@@ -27,8 +27,8 @@ def test_pairs_pass_or_are_refused_by_the_first_rule(spark: SparkSession, settin
     offers = [
         offer("good", channels=["mail", "app", "email"], min_spend=Decimal(100)),
         offer("old", valid_to=midnight(date(2025, 9, 3))),
-        offer("soon", valid_from=midnight(date(2025, 9, 16))),
-        offer("later", valid_from=midnight(date(2025, 9, 17))),
+        offer("today", valid_from=midnight(date(2025, 9, 3))),
+        offer("later", valid_from=midnight(date(2025, 9, 4))),
         offer("empty", scope="category"),
         offer("listed", scope="products"),
         offer("unlisted", scope="products"),
@@ -47,12 +47,12 @@ def test_pairs_pass_or_are_refused_by_the_first_rule(spark: SparkSession, settin
     )
     of_yes = {row["offer_id"]: row["refused"] for row in judged.where("user_id = 'yes'").collect()}
     assert of_yes == {
-        "good": None, "old": "expired", "soon": None, "later": "not_yet_valid", "empty": "empty_scope",
+        "good": None, "old": "expired", "today": None, "later": "not_yet_valid", "empty": "empty_scope",
         "listed": None, "unlisted": "empty_scope", "mute": "no_channel", "dear": "min_spend", "radio": None,
     }  # fmt: skip
     passed = {row["offer_id"]: (row["channel"], row["contact_cost"]) for row in eligible(judged).collect()}
     assert passed == {
-        "good": ("app", 0.005), "soon": ("app", 0.005), "listed": ("app", 0.005), "radio": ("radio", 0.0),
+        "good": ("app", 0.005), "today": ("app", 0.005), "listed": ("app", 0.005), "radio": ("radio", 0.0),
     }  # fmt: skip
     assert refusals(judged) == {
         "no_marketing_consent": 10, "no_profiling_consent": 10, "expired": 1, "not_yet_valid": 1, "empty_scope": 2,

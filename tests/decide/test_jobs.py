@@ -42,7 +42,7 @@ def test_a_published_run_is_final(
     spark: SparkSession, settings: Settings, catalogue: Catalogue, jobs: dict[str, Job], tmp_path: Path
 ) -> None:
     lake = Lake(spark, str(tmp_path / "lake"))
-    for name in ("users", "offers", "offer_products", "products", "candidates"):
+    for name in ("users", "offers", "offer_products", "products", "redemptions", "candidates"):
         lake.write(name, getattr(catalogue, name))
     lake.write("offer_scores", frame(spark, "offer_scores", SCORES))
 

@@ -10,6 +10,9 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
+from offerlake.config import Settings
+from offerlake.features.affinity import user_category_days
+from offerlake.features.events import user_days
 from offerlake.schemas import table
 
 Row = Mapping[str, Any]
@@ -92,6 +95,19 @@ def shop(spark: SparkSession, **rows: Sequence[Row]) -> Shop:
         data = [_completed(name, number, row) for number, row in enumerate(rows.get(name, ()))]
         frames[name] = spark.createDataFrame(data, schema=table(name).struct)
     return Shop(**frames)
+
+
+def activity(made: Shop, settings: Settings) -> dict[str, DataFrame]:
+    """What `build_activity` makes of it, by the names that features take it under."""
+    days = user_days(
+        **made.tables("clicks", "order_lines", "exposures", "redemptions", "offers"),
+        examples=settings.examples,
+        session_gap_minutes=30,
+    )
+    return {
+        "days": days.persist(),
+        "category_days": user_category_days(**made.tables("clicks", "order_lines", "products")).persist(),
+    }
 
 
 def hours_before(text: str, hours: float) -> str:

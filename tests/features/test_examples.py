@@ -8,11 +8,10 @@ import pytest
 from pyspark.sql import SparkSession
 
 from offerlake.config import Settings
-from offerlake.features.events import daily_activity
 from offerlake.features.examples import Counts, counts, examples, known_exposures
 from offerlake.features.labels import with_window
 
-from .shop import Shop, day, shop
+from .shop import Shop, activity, day, shop
 
 AS_OF = day("2025-03-20")
 CONTACT = {"email": 0.25}
@@ -119,16 +118,11 @@ def found(made: Shop, settings: Settings) -> Counts:
 @pytest.fixture(scope="module")
 def rows(made: Shop, settings: Settings, found: Counts) -> Rows:
     """The examples by exposure."""
-    daily = daily_activity(
-        **made.tables("clicks", "order_lines", "exposures", "redemptions", "offers"),
-        examples=settings.examples,
-        session_gap_minutes=30,
-    )
     names = ("clicks", "order_lines", "redemptions", "offers", "offer_products", "products", "users")
     frame = examples(
         known_exposures(AS_OF, made.exposures, made.offers, settings=settings.examples),
-        days=found.days,
-        daily=daily,
+        as_ofs=found.days,
+        **activity(made, settings),
         **made.tables(*names),
         features=settings.features,
         contact_cost=CONTACT,

@@ -1,12 +1,14 @@
-"""The three jobs on a small lake: run again they leave the same tables, and numbers of ids stay."""
+"""The jobs on a small lake: each day adds its own, and numbers of ids stay."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from pyspark.sql import SparkSession
 
 from offerlake.config import Settings
+from offerlake.errors import DataError
 from offerlake.job import execute
 from offerlake.pipeline import load_jobs
 from offerlake.tables import Lake
@@ -20,11 +22,14 @@ def _fill(lake: Lake, made: Shop) -> None:
 
 
 def _tables(lake: Lake) -> dict[str, list[str]]:
-    names = ("user_features", "product_features", "interactions", "user_index", "product_index", "examples")
+    names = (
+        "user_days", "user_category_days", "user_features", "product_features", "interactions", "user_index",
+        "product_index", "examples",
+    )  # fmt: skip
     return {name: sorted(str(row) for row in lake.read(name).collect()) for name in names}
 
 
-def test_jobs_write_their_day_and_can_be_repeated(spark: SparkSession, settings: Settings, tmp_path: Path) -> None:
+def test_jobs_write_their_day_and_leave_the_others(spark: SparkSession, settings: Settings, tmp_path: Path) -> None:
     chosen = settings.model_copy(update={"run": settings.run.model_copy(update={"lake": str(tmp_path)})})
     lake = Lake(spark, str(tmp_path))
     _fill(
@@ -45,12 +50,14 @@ def test_jobs_write_their_day_and_can_be_repeated(spark: SparkSession, settings:
     jobs = load_jobs()
 
     def run(text: str) -> dict[str, list[str]]:
-        for name in ("build_features", "build_index", "build_examples"):
+        for name in ("build_activity", "build_products", "build_features", "build_index", "build_examples"):
             execute(jobs[name], spark=spark, settings=chosen, as_of=day(text), run_id=text)
         return _tables(lake)
 
     first = run("2025-03-20")
     assert {name: len(rows) for name, rows in first.items()} == {
+        "user_days": 4,
+        "user_category_days": 2,
         "user_features": 1,
         "product_features": 2,
         "interactions": 2,
@@ -60,10 +67,11 @@ def test_jobs_write_their_day_and_can_be_repeated(spark: SparkSession, settings:
     }
     metrics = {row.name: row.value for row in lake.read("metrics").collect()}
     assert (metrics["examples.final"], metrics["examples.open"]) == (1.0, 1.0)
-    assert run("2025-03-20") == first
+    with pytest.raises(DataError, match="as_of: got 2025-03-01, before which no user's click or order had arrived"):
+        execute(jobs["build_features"], spark=spark, settings=chosen, as_of=day("2025-03-01"), run_id="early")
 
     later = run("2025-03-27")
-    assert {row.user_id: row.idx for row in lake.read("user_index").collect()} == {"u": 0, "v": 1}
+    assert {row.user_id: row.idx for row in lake.read("user_index").collect()} == {"u": 0}  # v did nothing yet
     assert set(first["product_index"]) == set(later["product_index"])
     assert set(first["user_features"]) < set(later["user_features"])
     assert len(later["examples"]) == 2
@@ -75,5 +83,6 @@ def test_a_shop_that_never_sent_anything_has_no_examples(
     chosen = settings.model_copy(update={"run": settings.run.model_copy(update={"lake": str(tmp_path)})})
     lake = Lake(spark, str(tmp_path))
     _fill(lake, shop(spark, clicks=[{"user_id": "u", "product_id": "apple", "event_time": "2025-03-01 10:00"}]))
-    execute(load_jobs()["build_examples"], spark=spark, settings=chosen, as_of=day("2025-03-20"), run_id="r")
+    for name in ("build_activity", "build_examples"):
+        execute(load_jobs()[name], spark=spark, settings=chosen, as_of=day("2025-03-20"), run_id="r")
     assert lake.read("examples").count() == 0

@@ -11,18 +11,17 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from offerlake.config import Settings
 from offerlake.features.affinity import user_profiles
-from offerlake.features.events import daily_activity
 from offerlake.features.examples import counts, examples, known_exposures
 from offerlake.features.interactions import interactions
 from offerlake.features.products import product_features
 from offerlake.features.users import known_users, user_features
 from offerlake.windows import midnight
 
-from .shop import Row, Shop, moment, shop
+from .shop import Row, Shop, activity, moment, shop
 
 D, MUCH_LATER = date(2025, 4, 1), date(2025, 6, 1)
 USERS, PRODUCTS, OFFERS = [f"u{k}" for k in range(8)], [f"p{k}" for k in range(9)], ["ten", "gift", "fruit", "list"]
@@ -133,24 +132,14 @@ def _another(row: Row) -> Row:
     return {name: _OTHER[name](old) if name in _OTHER and name not in keeps else old for name, old in row.items()}
 
 
-def _daily(made: Shop, settings: Settings) -> DataFrame:
-    return daily_activity(
-        **made.tables("clicks", "order_lines", "exposures", "redemptions", "offers"),
-        examples=settings.examples,
-        session_gap_minutes=30,
-    ).persist()
-
-
 def _as_of(made: Shop, settings: Settings) -> dict[str, Sequence[dict[str, Any]]]:
     """All tables of one day, as rows in order."""
     logs = made.tables("clicks", "order_lines")
-    wanted = known_users(D, **logs, users=made.users)
-    daily = _daily(made, settings)
+    daily = activity(made, settings)
+    wanted = known_users(D, users=made.users, days=daily["days"])
     frames = {
-        "users": user_features(
-            wanted, days=[D], daily=daily, **logs, products=made.products, users=made.users, settings=settings.features
-        ),
-        "profiles": user_profiles(wanted, **logs, products=made.products, brand_limit=2),
+        "users": user_features(wanted, as_ofs=[D], **daily, users=made.users, settings=settings.features),
+        "profiles": user_profiles(wanted, daily["category_days"], **logs, products=made.products, brand_limit=2),
         "products": product_features(D, **logs, products=made.products, settings=settings.features),
         "interactions": interactions(D, **logs, weights=settings.recommend.weights, half_life_days=45),
     }
@@ -158,26 +147,21 @@ def _as_of(made: Shop, settings: Settings) -> dict[str, Sequence[dict[str, Any]]
     def place(row: dict[str, Any]) -> tuple[str, str]:
         return row.get("user_id", ""), row.get("product_id", "")
 
-    rows = {name: sorted((row.asDict() for row in frame.collect()), key=place) for name, frame in frames.items()}
-    daily.unpersist()
-    return rows
+    return {name: sorted((row.asDict() for row in frame.collect()), key=place) for name, frame in frames.items()}
 
 
 def _examples(made: Shop, settings: Settings, as_of: date) -> dict[str, dict[str, Any]]:
     known = known_exposures(as_of, made.exposures, made.offers, settings=settings.examples)
-    daily = _daily(made, settings)
     names = ("clicks", "order_lines", "redemptions", "offers", "offer_products", "products", "users")
     frame = examples(
         known,
-        days=counts(known).days,
-        daily=daily,
+        as_ofs=counts(known).days,
+        **activity(made, settings),
         **made.tables(*names),
         features=settings.features,
         contact_cost={"email": 0.1},
     )
-    rows = {row.exposure_id: row.asDict() for row in frame.collect()}
-    daily.unpersist()
-    return rows
+    return {row.exposure_id: row.asDict() for row in frame.collect()}
 
 
 @pytest.fixture(scope="module")

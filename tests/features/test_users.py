@@ -10,10 +10,9 @@ from pyspark.sql import DataFrame, SparkSession
 
 from offerlake.config import Settings
 from offerlake.features.affinity import user_profiles
-from offerlake.features.events import daily_activity
 from offerlake.features.users import known_users, user_features
 
-from .shop import Shop, day, shop
+from .shop import Shop, activity, day, shop
 
 D = day("2025-03-10")
 EARLIER, LATER = day("2025-03-01"), day("2025-03-11")
@@ -78,19 +77,10 @@ def _made(spark: SparkSession) -> Shop:
     )  # fmt: skip
 
 
-def _features(made: Shop, settings: Settings, wanted: DataFrame, days: list[date]) -> Features:
-    daily = daily_activity(
-        **made.tables("clicks", "order_lines", "exposures", "redemptions", "offers"),
-        examples=settings.examples,
-        session_gap_minutes=30,
-    )
-    frame = user_features(
-        wanted,
-        days=days,
-        daily=daily,
-        **made.tables("clicks", "order_lines", "products", "users"),
-        settings=settings.features,
-    )
+def _features(
+    made: Shop, daily: dict[str, DataFrame], settings: Settings, wanted: DataFrame, as_ofs: list[date]
+) -> Features:
+    frame = user_features(wanted, as_ofs=as_ofs, **daily, users=made.users, settings=settings.features)
     return {(row.as_of, row.user_id): row.asDict() for row in frame.collect()}
 
 
@@ -101,19 +91,25 @@ def made(spark: SparkSession) -> Shop:
 
 
 @pytest.fixture(scope="module")
-def several(spark: SparkSession, settings: Settings, made: Shop) -> Features:
+def daily(made: Shop, settings: Settings) -> dict[str, DataFrame]:
+    """What they did by day."""
+    return activity(made, settings)
+
+
+@pytest.fixture(scope="module")
+def several(spark: SparkSession, settings: Settings, made: Shop, daily: dict[str, DataFrame]) -> Features:
     """Three days in one pass."""
     users = ("u", "v", "w", "quiet")
     wanted = spark.createDataFrame(
         [(each, user) for each in (EARLIER, D, LATER) for user in users], "as_of date, user_id string"
     )
-    return _features(made, settings, wanted, [EARLIER, D, LATER])
+    return _features(made, daily, settings, wanted, [EARLIER, D, LATER])
 
 
-def test_every_known_user_has_a_row_and_one_to_sign_up_has_none(made: Shop) -> None:
-    rows = known_users(D, **made.tables("users", "clicks", "order_lines")).collect()
+def test_every_known_user_has_a_row_and_one_to_sign_up_has_none(made: Shop, daily: dict[str, DataFrame]) -> None:
+    rows = known_users(D, users=made.users, days=daily["days"]).collect()
     assert sorted(row.user_id for row in rows) == ["quiet", "u", "v", "w"]
-    before = known_users(day("2025-01-01"), **made.tables("users", "clicks", "order_lines")).collect()
+    before = known_users(day("2025-01-01"), users=made.users, days=daily["days"]).collect()
     assert sorted(row.user_id for row in before) == ["quiet"]
 
 
@@ -172,14 +168,19 @@ def test_who_they_are(several: Features) -> None:
     assert several[D, "w"]["tenure_days"] == 68.0
 
 
-def test_one_day_alone_gives_the_same(spark: SparkSession, settings: Settings, made: Shop, several: Features) -> None:
-    wanted = known_users(D, **made.tables("users", "clicks", "order_lines"))
-    assert _features(made, settings, wanted, [D]) == {key: row for key, row in several.items() if key[0] == D}
+def test_one_day_alone_gives_the_same(
+    settings: Settings, made: Shop, daily: dict[str, DataFrame], several: Features
+) -> None:
+    wanted = known_users(D, users=made.users, days=daily["days"])
+    assert _features(made, daily, settings, wanted, [D]) == {key: row for key, row in several.items() if key[0] == D}
 
 
-def test_profiles_follow_a_product_into_its_new_category(spark: SparkSession, made: Shop) -> None:
+def test_profiles_follow_a_product_into_its_new_category(
+    spark: SparkSession, made: Shop, daily: dict[str, DataFrame]
+) -> None:
     wanted = spark.createDataFrame([(each, "u") for each in (D, LATER)], "as_of date, user_id string")
-    rows = user_profiles(wanted, **made.tables("clicks", "order_lines", "products"), brand_limit=1).collect()
+    logs = made.tables("clicks", "order_lines", "products")
+    rows = user_profiles(wanted, daily["category_days"], **logs, brand_limit=1).collect()
     profiles = {row.as_of: row for row in rows}
     assert profiles[D].category_affinity == {"Food": 5 / 6, "Home": 1 / 6}
     assert profiles[LATER].category_affinity == {"Food": 7 / 8, "Garden": 1 / 8}

@@ -57,6 +57,7 @@ def test_a_feed_that_there_is_none_of() -> None:
         (tree(clicks={"values": {"eventtype": {}}}), "values: unknown column 'eventtype'", "Did you mean event_type?"),
         (tree(clicks={"format": "xml"}), "feeds.clicks.format: got 'xml'", "'csv', 'jsonl' or 'parquet'"),
         (tree(clicks={"time_zone": "Berlin"}), "feeds.clicks.time_zone: got 'Berlin'", "Europe/Berlin"),
+        (tree(clicks={"time_format": "DD.MM.JJJJ"}), "time_format: got 'DD.MM.JJJJ'", "not with J"),
         (tree(clicks={"arrival_lag_minutes": -1}), "arrival_lag_minutes: got -1", "greater than or equal to 0"),
         (tree(clicks={"constants": {"arrived_at": None}}), "no arrived_at", "arrival_lag_minutes"),
         (tree(clicks={"columns": {"device": "d"}, "constants": {"device": 1}}), "device is in columns", "Keep one"),

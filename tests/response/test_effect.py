@@ -70,7 +70,8 @@ def test_effect_is_the_products_times_the_coefficients() -> None:
     products = DESIGN.products(users, terms)
     assert products.shape == (5, sum(DESIGN.widths))
     coefficients = np.random.default_rng(0).normal(size=products.shape[1])
-    np.testing.assert_allclose(DESIGN.effect(users, terms, coefficients), products @ coefficients)
+    of_users = DESIGN.user_effects(users, coefficients)
+    np.testing.assert_allclose(DESIGN.effect(of_users, terms, coefficients), products @ coefficients)
 
 
 def test_design_and_effect_survive_json() -> None:

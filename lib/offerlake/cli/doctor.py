@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from offerlake.cli.group import Answer
-from offerlake.cli.options import Config, Json, Lake, Sets, settings_of
+from offerlake.cli.options import Config, Json, Lake, Sets
 
 
 def doctor(
@@ -18,9 +18,10 @@ def doctor(
     json: Json = False,
 ) -> Answer:
     """Say what this machine has of Java, Spark, Delta, Horovod, torch, GPU, disk and memory, and how to mend it."""
+    from offerlake.config import load_settings
     from offerlake.doctor import examine
 
-    checks = examine(settings_of(config, sets, lake=lake), start=not quick)
+    checks = examine(load_settings(config or [], sets or [], given={"run.lake": lake}), start=not quick)
     healthy = all(check.ok or not check.needed for check in checks)
     if not json:
         for check in checks:

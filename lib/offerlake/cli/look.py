@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from offerlake.cli.group import Answer
-from offerlake.cli.options import Config, Json, Lake, Sets, settings_of
+from offerlake.cli.options import Config, Json, Lake, Sets
 
 if TYPE_CHECKING:
     from offerlake.schemas import Table
@@ -44,7 +44,9 @@ def show(
     json: Json = False,
 ) -> Answer:
     """Print the first rows of a table."""
-    settings = settings_of(config, sets, lake=lake)
+    from offerlake.config import load_settings
+
+    settings = load_settings(config or [], sets or [], given={"run.lake": lake})
     _contract(name)
     from offerlake.session import open_session
     from offerlake.tables import Lake as Tables
@@ -64,9 +66,10 @@ def report(
     json: Json = False,
 ) -> Answer:
     """Print the path of the newest report of a lake."""
+    from offerlake.config import load_settings
     from offerlake.demo import newest_report
 
-    path = newest_report(settings_of(config, sets, lake=lake).run.lake)
+    path = newest_report(load_settings(config or [], sets or [], given={"run.lake": lake}).run.lake)
     if not json:
         typer.echo(path)
     if open_it:

@@ -1,14 +1,10 @@
-"""Options that several commands have, and the settings that come of them."""
+"""Options that several commands have."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from offerlake.config import Settings
 
 Config = Annotated[
     list[str] | None, typer.Option("--config", metavar="FILE|NAME", help="Overlay: a YAML file, or a name in conf/.")
@@ -24,24 +20,3 @@ Truth = Annotated[
     str | None, typer.Option("--truth", metavar="DIR", help="Of a test shop: what is true; evaluate alone reads it.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
-
-
-def settings_of(
-    config: list[str] | None,
-    sets: list[str] | None,
-    *,
-    lake: str | None = None,
-    landing: str | None = None,
-    source: str | None = None,
-    truth: str | None = None,
-) -> Settings:
-    """The settings, with what the options say about places over all else.
-
-    Raises:
-        ConfigError: A setting is unknown or out of range.
-    """
-    from offerlake.config import load_settings
-
-    places = {"run.lake": lake, "run.landing": landing, "run.source": source, "evaluate.truth": truth}
-    chosen = [f"{name}={json.dumps(value)}" for name, value in places.items() if value is not None]
-    return load_settings(config or [], [*(sets or []), *chosen])

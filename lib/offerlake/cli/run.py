@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from offerlake.cli.group import Answer
-from offerlake.cli.options import Config, Json, Lake, Landing, Sets, Source, Truth, settings_of
+from offerlake.cli.options import Config, Json, Lake, Landing, Sets, Source, Truth
 from offerlake.cli.progress import note, shown
 
 if TYPE_CHECKING:
@@ -34,13 +34,15 @@ def run(
     json: Json = False,
 ) -> Answer:
     """Run the pipeline, or a part of it, for one day. A run that was cut short goes on where it was."""
-    settings = settings_of(config, sets, lake=lake, landing=landing, source=source, truth=truth)
     begun = time.monotonic()
     from offerlake import pipeline
+    from offerlake.config import load_settings
     from offerlake.ingest.mapping import load_source
     from offerlake.session import open_session
     from offerlake.windows import parse_as_of
 
+    places = {"run.lake": lake, "run.landing": landing, "run.source": source, "evaluate.truth": truth}
+    settings = load_settings(config or [], sets or [], given=places)
     day = parse_as_of(as_of)
     load_source(settings.run.source)  # a mistake in the mapping is told before Spark starts
     jobs = pipeline.load_jobs()
@@ -96,13 +98,13 @@ def simulate(
     json: Json = False,
 ) -> Answer:
     """Make the test shop's feeds, and the truth about its users."""
-    chosen = {"users": users, "seed": seed, "effects": effects}
-    own = [f"simulate.{name}={value}" for name, value in chosen.items() if value is not None]
-    settings = settings_of(["local", *(config or [])], [*(sets or []), *own])
     begun = time.monotonic()
+    from offerlake.config import load_settings
     from offerlake.session import open_session
     from offerlake.simulate import simulate_shop
 
+    own = {"simulate.users": users, "simulate.seed": seed, "simulate.effects": effects}
+    settings = load_settings(["local", *(config or [])], sets or [], given=own)
     simulate_shop(open_session(settings.spark), settings, landing=landing, truth=truth)
     seconds = round(time.monotonic() - begun, 1)
     if not json:

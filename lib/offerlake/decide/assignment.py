@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -24,12 +25,13 @@ POLICY_VERSION = "hull-1"
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What is known of users, offers and products, all versions, and the users' candidates as of the day."""
+    """What is known of users, offers and products, all versions, redemptions, and the day's candidates."""
 
     users: DataFrame
     offers: DataFrame
     offer_products: DataFrame
     products: DataFrame
+    redemptions: DataFrame
     candidates: DataFrame
 
 
@@ -78,7 +80,10 @@ def assign(
     exploration = fit_exploration(drawn, settings=settings)
     staged = drawn.withColumn("arm", arm(exploration))
     offers = newest(catalogue.offers, key="offer_id", as_of=as_of)
-    model = _model_choices(pairs, staged, offers, budget=max(0.0, settings.budget - exploration.spend))
+    explored = staged.where(F.col("arm") == "explore").select("user_id", F.col("explore_offer_id").alias("offer_id"))
+    expected = explored.join(pairs, on=["user_id", "offer_id"], how="inner")
+    room = rooms(offers, expected, catalogue.redemptions, as_of=as_of)
+    model = _model_choices(pairs, staged, room, budget=max(0.0, settings.budget - exploration.spend))
     edge = model.edge
     chosen = (
         staged.join(model.chosen.withColumnRenamed("offer_id", "model_offer_id"), on="user_id", how="left")
@@ -114,14 +119,12 @@ class _Model:
     edge: Cut
 
 
-def _model_choices(pairs: DataFrame, staged: DataFrame, offers: DataFrame, *, budget: float) -> _Model:
+def _model_choices(pairs: DataFrame, staged: DataFrame, room: Mapping[str, float], *, budget: float) -> _Model:
     """Chooses within the budget; once more where that would use an offer more often than it may be.
 
     Only users of the arm `model` count against budget and limits; the choices are made for all.
     """
     model_users = staged.where(F.col("arm") == "model").select("user_id")
-    explored = staged.where(F.col("arm") == "explore").select("user_id", F.col("explore_offer_id").alias("offer_id"))
-    room = rooms(offers, explored.join(pairs, on=["user_id", "offer_id"], how="inner"))
     made = _priced(pairs, model_users, budget=budget)
     for last in (False, True) if room else ():
         given = made.chosen.join(pairs, on=["user_id", "offer_id"], how="inner")

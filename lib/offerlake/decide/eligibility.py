@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -48,9 +48,10 @@ def judge_pairs(
 ) -> DataFrame:
     """Every user with every offer, and the first hard rule that refuses the pair.
 
-    An offer's scope is empty when it is limited to categories, brands or products and names none. `min_spend` refuses
-    where it is above `settings.min_spend_factor` times the user's `typical_order_value` (the shop's mean for one who
-    has not ordered; no refusal where nobody has).
+    All arms get their offer as of `as_of`, so one that begins later waits for a later run. A scope is empty when the
+    offer is limited to categories, brands or products and names none. `min_spend` refuses where it is above
+    `settings.min_spend_factor` times the user's `typical_order_value` (the shop's mean for one who has not ordered; no
+    refusal where nobody has).
 
     Args:
         users: The table `users`, all versions.
@@ -102,7 +103,7 @@ def refusals(judged: DataFrame) -> dict[str, int]:
 
 
 def _judged_offers(offers: DataFrame, offer_products: DataFrame, *, as_of: date, settings: DecideSettings) -> DataFrame:
-    start, end = F.lit(midnight(as_of)), F.lit(midnight(as_of + timedelta(days=settings.valid_days)))
+    start = F.lit(midnight(as_of))
     listed = offer_products.select("offer_id").distinct().withColumn("listed", F.lit(True))
     named = F.size("scope_values") > 0
     in_scope = (
@@ -120,7 +121,7 @@ def _judged_offers(offers: DataFrame, offer_products: DataFrame, *, as_of: date,
             cheapest["channel"].alias("channel"),
             F.coalesce(cheapest["cost"], F.lit(0.0)).alias("contact_cost"),
             F.when(F.col("valid_to") <= start, "expired")
-            .when(F.col("valid_from") >= end, "not_yet_valid")
+            .when(F.col("valid_from") > start, "not_yet_valid")
             .when(~in_scope, "empty_scope")
             .when(F.size("channels") == 0, "no_channel")
             .alias("offer_refused"),

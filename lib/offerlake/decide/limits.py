@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from offerlake.decide.allocate import cut, micro, tie
 from offerlake.decide.hull import MICRO
+from offerlake.windows import known_before, midnight
 
 _MOST_WORTH = 1e12
 
@@ -31,17 +33,22 @@ class Limit:
     tie: int
 
 
-def rooms(offers: DataFrame, explored: DataFrame) -> dict[str, float]:
-    """Uses that are left for the model, by offer with a limit.
+def rooms(offers: DataFrame, explored: DataFrame, redemptions: DataFrame, *, as_of: date) -> dict[str, float]:
+    """Uses that are left for the model, by offer with a limit: what has been used and what explorers will is taken off.
 
     Args:
         offers: offer_id, max_redemptions (null: no limit); one row an offer.
         explored: offer_id, p_redeem of what explorers get.
+        redemptions: The table `redemptions`; those that had happened and arrived before `as_of` count.
+        as_of: The UTC day.
     """
     limited = offers.where(F.col("max_redemptions").isNotNull()).select("offer_id", "max_redemptions").collect()
     if not limited:
         return {}
-    rows = explored.groupBy("offer_id").agg(F.sum(micro(F.col("p_redeem"))).alias("used")).collect()
+    known = known_before(F.lit(midnight(as_of)), happened=F.col("redeemed_at"), arrived=F.col("arrived_at"))
+    expected = explored.select("offer_id", micro(F.col("p_redeem")).alias("uses"))
+    made = redemptions.where(known).select("offer_id", F.lit(MICRO).cast("bigint").alias("uses"))
+    rows = expected.unionByName(made).groupBy("offer_id").agg(F.sum("uses").alias("used")).collect()
     used = {row["offer_id"]: row["used"] / MICRO for row in rows}
     return {row["offer_id"]: max(0.0, row["max_redemptions"] - used.get(row["offer_id"], 0.0)) for row in limited}
 

@@ -72,7 +72,9 @@ POLICIES = {
 }
 JOBS = {
     "ingest": "Read the files",
-    "build_features": "Describe customers and products",
+    "build_activity": "Add up what customers did by day",
+    "build_products": "Describe products and who likes them",
+    "build_features": "Describe customers",
     "build_index": "Number them",
     "build_examples": "Gather what became of past offers",
     "train_als": "Learn tastes",

@@ -2,43 +2,60 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from offerlake.features.catalogue import POSITION_UNIT, signs, top_category, with_position
+from offerlake.features.catalogue import (
+    POSITION_UNIT,
+    month_of,
+    monthly_positions,
+    signs,
+    top_category,
+    with_position,
+)  # fmt: skip
 from offerlake.features.clocks import versions
 from offerlake.features.windowed import YEAR
+from offerlake.schemas.gold import USER_CATEGORY_DAYS
 
 
-def _signs_by(what: str, wanted: DataFrame, seen: DataFrame, products: DataFrame) -> DataFrame:
-    """Signs of 364 days by user, day and category or brand.
+def _days_by(what: str, seen: DataFrame, products: DataFrame, *sums: Column) -> DataFrame:
+    """Signs by user, day and category or brand.
 
-    A sign counts for what its product was as of the day: versions of the product that follow each other take it
-    over from one another.
+    A sign counts for what its product is as of a day: versions of the product that follow each other take it over
+    from one another.
 
     Args:
         what: `category` or `brand`.
-        wanted: as_of, user_id.
-        seen: What `catalogue.signs` gives, with or without `position`.
+        seen: What `catalogue.signs` gives.
         products: Silver, whole.
+        sums: Further aggregates.
 
     Returns:
-        as_of, user_id, `what`, signs (bigint, > 0), and the sums of `_PLACES` where `seen` has positions.
+        user_id, `what`, event_day, since, known_to (dates), signs (bigint, > 0), `sums`.
     """
-    placed = _PLACES if "position" in seen.columns else ()
     dated = versions(products.withColumn("category", top_category(F.col("category"))), "product_id", [what])
-    daily = (
-        seen.join(dated.where(F.col(what).isNotNull()), on="product_id", how="inner")
-        .groupBy("user_id", what, "event_day", F.greatest("since", "known_from").alias("since"), "known_to")
-        .agg(F.count("product_id").alias("signs"), *(_places() if placed else []))
-    )
-    recent = F.col("event_day") >= F.date_sub("as_of", YEAR)
-    current = F.col("known_to").isNull() | (F.col("as_of") < F.col("known_to"))
+    known_to = F.coalesce("known_to", F.lit(date.max))
     return (
-        wanted.join(daily, on="user_id", how="inner")
-        .where((F.col("since") <= F.col("as_of")) & recent & current)
+        seen.join(dated.where(F.col(what).isNotNull()), on="product_id", how="inner")
+        .groupBy(
+            "user_id", what, "event_day", F.greatest("since", "known_from").alias("since"), known_to.alias("known_to")
+        )
+        .agg(F.count("product_id").alias("signs"), *sums)
+    )
+
+
+def _signs_by(what: str, wanted: DataFrame, days: DataFrame) -> DataFrame:
+    """Sums over the 364 days before each wanted day: as_of, user_id, `what`, signs, and `_PLACES` that `days` has."""
+    recent = F.col("event_day") >= F.date_sub("as_of", YEAR)
+    counts = (F.col("since") <= F.col("as_of")) & (F.col("as_of") < F.col("known_to"))
+    sums = ["signs", *[name for name in _PLACES if name in days.columns]]
+    return (
+        wanted.join(days, on="user_id", how="inner")
+        .where(counts & recent)
         .groupBy("as_of", "user_id", what)
-        .agg(*[F.sum(name).alias(name) for name in ("signs", *placed)])
+        .agg(*[F.sum(name).alias(name) for name in sums])
     )
 
 
@@ -54,41 +71,58 @@ def _places() -> list[Column]:
     return [column.alias(name) for column, name in zip(made, _PLACES, strict=True)]
 
 
-def interests(
-    wanted: DataFrame, positions: DataFrame, *, clicks: DataFrame, order_lines: DataFrame, products: DataFrame
-) -> DataFrame:
+def user_category_days(*, clicks: DataFrame, order_lines: DataFrame, products: DataFrame) -> DataFrame:
+    """The table `user_category_days`; of products in the price list of a month the place among its prices is summed."""
+    seen = signs(clicks, order_lines)
+    placed = with_position(seen, monthly_positions(products, seen.select(month_of("event_day")).distinct()))
+    return USER_CATEGORY_DAYS.select(_days_by("category", placed, products, *_places()))
+
+
+def interests(wanted: DataFrame, category_days: DataFrame) -> DataFrame:
     """How many things a user looked at and bought, how widely spread, and how dear.
+
+    Args:
+        wanted: as_of, user_id.
+        category_days: The table `user_category_days`.
 
     Returns:
         as_of, user_id, signs_364d, categories_364d (bigint), top_category_share, viewed_price_position_364d,
         bought_price_position_364d (double?); users with a sign only.
     """
-    seen = with_position(signs(clicks, order_lines), positions)
-    of_user = _signs_by("category", wanted, seen, products).groupBy("as_of", "user_id")
 
     def position(total: str, number: str) -> Column:
         return F.try_divide(F.sum(total), F.sum(number)) / F.lit(POSITION_UNIT)
 
-    return of_user.agg(
-        F.sum("signs").alias("signs_364d"),
-        F.count("category").alias("categories_364d"),
-        (F.max("signs") / F.sum("signs")).alias("top_category_share"),
-        position("view_position", "placed_views").alias("viewed_price_position_364d"),
-        position("bought_position", "placed_lines").alias("bought_price_position_364d"),
+    return (
+        _signs_by("category", wanted, category_days)
+        .groupBy("as_of", "user_id")
+        .agg(
+            F.sum("signs").alias("signs_364d"),
+            F.count("category").alias("categories_364d"),
+            (F.max("signs") / F.sum("signs")).alias("top_category_share"),
+            position("view_position", "placed_views").alias("viewed_price_position_364d"),
+            position("bought_position", "placed_lines").alias("bought_price_position_364d"),
+        )
     )
 
 
 def user_profiles(
-    wanted: DataFrame, *, clicks: DataFrame, order_lines: DataFrame, products: DataFrame, brand_limit: int
+    wanted: DataFrame,
+    category_days: DataFrame,
+    *,
+    clicks: DataFrame,
+    order_lines: DataFrame,
+    products: DataFrame,
+    brand_limit: int,
 ) -> DataFrame:
     """The USER_PROFILE_COLUMNS: shares of categories and of the strongest brands.
 
     Returns:
         as_of, user_id, category_affinity, brand_affinity; users with a sign only.
     """
-    seen = signs(clicks, order_lines)
-    categories = _shares(_signs_by("category", wanted, seen, products), "category", limit=None)
-    brands = _shares(_signs_by("brand", wanted, seen, products), "brand", limit=brand_limit)
+    brand_days = _days_by("brand", signs(clicks, order_lines), products)
+    categories = _shares(_signs_by("category", wanted, category_days), "category", limit=None)
+    brands = _shares(_signs_by("brand", wanted, brand_days), "brand", limit=brand_limit)
     return categories.join(brands, on=["as_of", "user_id"], how="full")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
-
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
@@ -31,7 +29,12 @@ def price_position(category: Column, price: Column, *also: Column) -> Column:
     return F.when(price.isNotNull(), F.percent_rank().over(among))
 
 
-def monthly_positions(products: DataFrame, *, first: date, last: date) -> DataFrame:
+def month_of(day: str) -> Column:
+    """The first day of a date's month, as `month`."""
+    return F.trunc(F.col(day), "month").alias("month")
+
+
+def monthly_positions(products: DataFrame, months: DataFrame) -> DataFrame:
     """The price list on the first day of each month.
 
     A view or purchase is placed by the list of its month, so that its place does not change later and no product
@@ -39,25 +42,20 @@ def monthly_positions(products: DataFrame, *, first: date, last: date) -> DataFr
 
     Args:
         products: The silver table.
-        first: A day in the first month.
-        last: A day in the last month.
+        months: month (date), unique.
 
     Returns:
         product_id, month (date), position (bigint, millionths); products with a list price only.
     """
     dated = versions(products.withColumn("top", top_category(F.col("category"))), "product_id", ["top", "price"])
-    months = F.sequence(F.trunc(F.lit(first), "month"), F.trunc(F.lit(last), "month"), F.expr("INTERVAL 1 MONTH"))
-    monthly = (
-        dated.where(F.col("price").isNotNull()).withColumn("month", F.explode(months)).where(valid_on(F.col("month")))
-    )
+    monthly = dated.where(F.col("price").isNotNull()).crossJoin(F.broadcast(months)).where(valid_on(F.col("month")))
     place = F.round(price_position(F.col("top"), F.col("price"), F.col("month")) * POSITION_UNIT).cast("bigint")
     return monthly.select("product_id", "month", place.alias("position"))
 
 
 def with_position(rows: DataFrame, positions: DataFrame) -> DataFrame:
     """Adds `position` (bigint?) to rows with `product_id` and the date `event_day`."""
-    month = F.trunc(F.col("event_day"), "month")
-    return rows.withColumn("month", month).join(positions, on=["product_id", "month"], how="left").drop("month")
+    return rows.select("*", month_of("event_day")).join(positions, on=["product_id", "month"], how="left").drop("month")
 
 
 def signs(clicks: DataFrame, order_lines: DataFrame) -> DataFrame:

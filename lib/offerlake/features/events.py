@@ -9,6 +9,7 @@ from offerlake.config import ExampleSettings
 from offerlake.features.clocks import counts_from, whole_money
 from offerlake.features.labels import in_label_window, with_window
 from offerlake.features.windowed import YEAR, Sums
+from offerlake.schemas.gold import USER_DAYS
 from offerlake.schemas.silver import OFFER_KINDS
 
 VISITS: Sums = {
@@ -40,7 +41,7 @@ FIRSTS = ("first_click", "first_order")
 LASTS = ("last_click", "last_order", "last_sent")
 
 
-def daily_activity(
+def user_days(
     *,
     clicks: DataFrame,
     order_lines: DataFrame,
@@ -50,7 +51,7 @@ def daily_activity(
     examples: ExampleSettings,
     session_gap_minutes: int,
 ) -> DataFrame:
-    """All that users did, by user, day and counting day. It is used twice: worth a `persist`.
+    """The table `user_days`: all that users did, by user, day and counting day.
 
     Args:
         clicks: Silver, whole.
@@ -60,16 +61,17 @@ def daily_activity(
         offers: Silver, whole.
         examples: What the label window is, for the sent offers that were used.
         session_gap_minutes: The pause that ends a session.
-
-    Returns:
-        user_id, event_day, since, the integer columns of ALL, the timestamps of FIRSTS and LASTS; null for nothing.
-        Several rows may have the same key.
     """
     windowed = with_window(exposures, offers, settings=examples)
     rows = visits(clicks, offers, session_gap_minutes=session_gap_minutes)
     for part in (purchases(order_lines), sendings(windowed, redemptions), redeemed(redemptions)):
         rows = rows.unionByName(part, allowMissingColumns=True)
-    return rows
+    together = rows.groupBy(*USER_DAYS.key).agg(
+        *[F.sum(name).alias(name) for name in ALL],
+        *[F.min(name).alias(name) for name in FIRSTS],
+        *[F.max(name).alias(name) for name in LASTS],
+    )
+    return USER_DAYS.select(together)
 
 
 def _count(condition: Column) -> Column:

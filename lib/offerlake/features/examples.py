@@ -51,8 +51,9 @@ def counts(known: DataFrame) -> Counts:
 def examples(
     known: DataFrame,
     *,
-    days: Sequence[date],
-    daily: DataFrame,
+    as_ofs: Sequence[date],
+    days: DataFrame,
+    category_days: DataFrame,
     clicks: DataFrame,
     order_lines: DataFrame,
     redemptions: DataFrame,
@@ -70,8 +71,9 @@ def examples(
 
     Args:
         known: What `known_exposures` gives.
-        days: `Counts.days`, at least one.
-        daily: What `events.daily_activity` gives; used twice.
+        as_ofs: `Counts.days`, at least one.
+        days: The table `user_days`.
+        category_days: The table `user_category_days`.
         clicks: Silver, whole.
         order_lines: Silver, whole.
         redemptions: Silver, whole.
@@ -86,11 +88,9 @@ def examples(
     keys = final.select("as_of", "user_id", "offer_id")
     features_of = user_features(
         keys.select("as_of", "user_id").distinct(),
+        as_ofs=as_ofs,
         days=days,
-        daily=daily,
-        clicks=clicks,
-        order_lines=order_lines,
-        products=products,
+        category_days=category_days,
         users=users,
         settings=features,
     )

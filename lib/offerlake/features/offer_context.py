@@ -12,6 +12,11 @@ from offerlake.schemas.gold import OFFER_CONTEXT_COLUMNS
 from offerlake.schemas.silver import OFFER_KINDS
 
 _PAIR = ("as_of", "user_id", "offer_id")
+OF_USER = (
+    "typical_order_value", "units_364d", "signs_364d", "order_recency_days",
+    *[f"click_rate_{kind}" for kind in OFFER_KINDS],
+)  # fmt: skip
+"""Of the USER_FEATURE_COLUMNS, those that go into an offer's context."""
 
 
 def offer_context(
@@ -26,8 +31,8 @@ def offer_context(
     """Adds the OFFER_CONTEXT_COLUMNS to pairs of user and offer.
 
     Args:
-        pairs: as_of, user_id, offer_id (null: nothing), channel (null: unknown) and the USER_FEATURE_COLUMNS of that
-            user and day; further columns are kept, pairs may repeat.
+        pairs: as_of, user_id, offer_id (null: nothing), channel (null: unknown) and `OF_USER` of that user and day;
+            further columns are kept, pairs may repeat.
         offers: Silver, whole; the version known as of each pair's day counts.
         offer_products: Silver, whole.
         products: Silver, whole; categories and brands as of each pair's day.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -11,67 +11,62 @@ from pyspark.sql import functions as F
 from offerlake.config import FeatureSettings
 from offerlake.features import events
 from offerlake.features.affinity import interests
-from offerlake.features.catalogue import monthly_positions
 from offerlake.features.clocks import MONEY_UNIT, days_since, versions, with_version
 from offerlake.features.windowed import YEAR, window_sums
 from offerlake.schemas.gold import USER_FEATURE_COLUMNS
 from offerlake.schemas.silver import OFFER_KINDS
 
 
-def known_users(as_of: date, *, users: DataFrame, clicks: DataFrame, order_lines: DataFrame) -> DataFrame:
+def known_users(as_of: date, *, users: DataFrame, days: DataFrame) -> DataFrame:
     """Everybody of whom there is a row as of a day: in `users` (and not to sign up later), with a click or an order.
+
+    Args:
+        as_of: The day.
+        users: Silver, whole.
+        days: The table `user_days`.
 
     Returns:
         as_of, user_id; unique.
     """
     day = F.lit(as_of)
-    start = day.cast("timestamp")
     listed = with_version(
         users.select("user_id").distinct().withColumn("as_of", day),
         versions(users, "user_id", ["signup_time"]),
         "user_id",
         day="as_of",
-    ).where(F.col("signup_time").isNull() | (F.col("signup_time") < start))
-    clicked = clicks.where((F.greatest("event_time", "arrived_at") < start) & F.col("user_id").isNotNull())
-    ordered = order_lines.where(F.greatest("order_time", "arrived_at") < start)
-    everybody = listed.select("user_id").unionByName(clicked.select("user_id")).unionByName(ordered.select("user_id"))
+    ).where(F.col("signup_time").isNull() | (F.col("signup_time") < day.cast("timestamp")))
+    seen = days.where((F.col("since") <= day) & F.coalesce(*events.FIRSTS).isNotNull())
+    everybody = listed.select("user_id").unionByName(seen.select("user_id"))
     return everybody.distinct().select(day.alias("as_of"), "user_id")
 
 
 def user_features(
     wanted: DataFrame,
     *,
-    days: Sequence[date],
-    daily: DataFrame,
-    clicks: DataFrame,
-    order_lines: DataFrame,
-    products: DataFrame,
+    as_ofs: Sequence[date],
+    days: DataFrame,
+    category_days: DataFrame,
     users: DataFrame,
     settings: FeatureSettings,
 ) -> DataFrame:
     """The USER_FEATURE_COLUMNS of the wanted users and days.
 
     Args:
-        wanted: as_of, user_id, unique; every as_of is one of `days`.
-        days: As of which days; each costs little more than the rows it wants.
-        daily: What `events.daily_activity` gives; used twice.
-        clicks: Silver, whole.
-        order_lines: Silver, whole.
-        products: Silver, whole.
+        wanted: as_of, user_id, unique; every as_of is one of `as_ofs`.
+        as_ofs: As of which days; each costs little more than the rows it wants.
+        days: The table `user_days`.
+        category_days: The table `user_category_days`.
         users: Silver, whole.
         settings: Smoothing.
 
     Returns:
         as_of, user_id and USER_FEATURE_COLUMNS; one row for each of `wanted`.
     """
-    first = min(days) - timedelta(days=YEAR)
-    positions = monthly_positions(products, first=first, last=max(days))
-    interest = interests(wanted, positions, clicks=clicks, order_lines=order_lines, products=products)
-    sums = window_sums(wanted, daily, events.ALL, earliest=events.FIRSTS, latest=events.LASTS)
+    sums = window_sums(wanted, days, events.ALL, earliest=events.FIRSTS, latest=events.LASTS)
     dated = with_version(sums, versions(users, "user_id", _ATTRIBUTES), "user_id", day="as_of")
     return _columns(
-        dated.join(interest, on=["as_of", "user_id"], how="left").join(
-            F.broadcast(_shop(days, daily)), on="as_of", how="left"
+        dated.join(interests(wanted, category_days), on=["as_of", "user_id"], how="left").join(
+            F.broadcast(_shop(as_ofs, days)), on="as_of", how="left"
         ),
         settings,
     )
@@ -81,11 +76,11 @@ _ATTRIBUTES = ("signup_time", "age_band", "gender", "region")
 _CLICKED = tuple(f"clicked_{kind}" for kind in OFFER_KINDS)
 
 
-def _shop(days: Sequence[date], daily: DataFrame) -> DataFrame:
+def _shop(as_ofs: Sequence[date], days: DataFrame) -> DataFrame:
     """The whole shop's sums of 364 days, towards which a user's own rates are drawn: as_of and `shop_<name>`."""
     names = ("orders", "spent", "sessions", "offer_views", "offer_clicks", *_CLICKED)
-    every_day = daily.sparkSession.range(1).select(F.explode(F.lit([*days])).alias("as_of"))
-    together = daily.groupBy("event_day", "since").agg(*[F.sum(name).alias(name) for name in names])
+    every_day = days.sparkSession.range(1).select(F.explode(F.lit([*as_ofs])).alias("as_of"))
+    together = days.groupBy("event_day", "since").agg(*[F.sum(name).alias(name) for name in names])
     sums = window_sums(every_day, together, dict.fromkeys(names, (YEAR,)), keys=())
     return sums.select("as_of", *[_year(name).alias(f"shop_{name}") for name in names])
 

@@ -45,9 +45,10 @@ class Contenders:
     """Ranked products of the same users, each a frame of user_id, product_id, rank.
 
     Attributes:
-        ours: Weight of own purchases to what `candidates` would have with it.
-        baselines: By the names their metrics have: `recommend.als`, without own purchases; `recommend.popularity`, the
-            same for everybody but for the mode's filter; `recommend.own`, the user's most bought (not in discover).
+        ours: Weight of own purchases to what `candidates` would have with it; 0 is ALS alone, but in mode replenish.
+        baselines: By the names their metrics have: `recommend.popularity`, the same for everybody but for the mode's
+            filter; `recommend.own`, the user's most bought (not in discover); `recommend.als`, ALS alone (in
+            replenish).
     """
 
     ours: dict[float, DataFrame]
@@ -96,12 +97,11 @@ def contenders(
     weights = (0.0,) if settings.mode == "discover" else (0.0, *settings.own_weights)
     ours = {weight: ranked(model.userFactors, Rule.of(settings, own_weight=weight)) for weight in weights}
     plain = Rule.of(settings, own_weight=0.0)
+    baselines = {}
     if settings.mode == "replenish":
         plain = replace(plain, mode="both")
-    baselines = {
-        "recommend.als": ranked(model.userFactors, plain) if settings.mode == "replenish" else ours[0.0],
-        "recommend.popularity": ranked(model.userFactors.limit(0), plain),
-    }
+        baselines["recommend.als"] = ranked(model.userFactors, plain)
+    baselines["recommend.popularity"] = ranked(model.userFactors.limit(0), plain)
     if settings.mode != "discover":
         baselines["recommend.own"] = frequency(before, k=settings.n)
     return Contenders(ours, baselines)

@@ -147,17 +147,25 @@ class Design:
                 parts.append(column * users if block.users else column)
         return np.hstack(parts)
 
-    def effect(self, users: Numbers, terms: Numbers, coefficients: Numbers) -> Numbers:
-        """Z · coefficients (rows,), without making Z."""
+    def user_effects(self, users: Numbers, coefficients: Numbers) -> Numbers:
+        """Of each block with users, what the users' numbers make of its term: (rows, such blocks)."""
+        return users @ np.column_stack([part for block, part in self._parts(coefficients) if block.users])
+
+    def effect(self, user_effects: Numbers, terms: Numbers, coefficients: Numbers) -> Numbers:
+        """Z · coefficients (rows,), without making Z, from `user_effects` and `offer_terms`."""
         at = {name: place for place, name in enumerate(self.terms)}
-        result, place = np.zeros(len(users)), 0
-        for block in self.blocks:
-            for name in block.terms:
-                width = users.shape[1] if block.users else 1
-                part = coefficients[place : place + width]
-                result += terms[:, at[name]] * (users @ part if block.users else part[0])
-                place += width
+        result, crossed = np.zeros(len(terms)), 0
+        for block, part in self._parts(coefficients):
+            columns = [at[name] for name in block.terms]
+            if block.users:
+                result += terms[:, columns[0]] * user_effects[:, crossed]
+                crossed += 1
+            else:
+                result += terms[:, columns] @ part
         return result
+
+    def _parts(self, coefficients: Numbers) -> list[tuple[Block, Numbers]]:
+        return list(zip(self.blocks, np.split(coefficients, np.cumsum(self.widths)[:-1]), strict=True))
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON's own types."""
@@ -178,12 +186,22 @@ class Design:
 
 def row_content() -> Column:
     """What a design reads of a row with `USER_NUMBERS`, `BASE` (null: not known) and the offer's context: a struct."""
-    return F.struct(
-        numbers_of(tuple(_PLACES)).alias("x"),
-        numbers_of(_TERMS).alias("t"),
-        F.col("kind").alias("kind"),
-        F.col("offer_id").alias("offer_id"),
-    )
+    return F.struct(numbers_of(tuple(_PLACES)).alias("x"), *_offer_fields())
+
+
+def user_content() -> Column:
+    """The part of it that is the user's, of a row without an offer's context."""
+    own = [F.col(name) if name == "typical_order_value" else F.lit(None) for name in _TERMS]
+    return F.struct(numbers_of(tuple(_PLACES)).alias("x"), F.array(*[value.cast("double") for value in own]).alias("t"))
+
+
+def offer_content() -> Column:
+    """The part of it that is the offer's: enough for `Design.offer_terms` and what is made of it."""
+    return F.struct(*_offer_fields())
+
+
+def _offer_fields() -> list[Column]:
+    return [numbers_of(_TERMS).alias("t"), F.col("kind").alias("kind"), F.col("offer_id").alias("offer_id")]
 
 
 def users_of(batch: pa.StructArray) -> Numbers:

@@ -121,6 +121,10 @@ class ResponseModel:
     def predict_nothing(self, frame: DataFrame, *, column: str) -> DataFrame:
         """Adds the calibrated P(label | nothing) of the row's user, 0 to 1.
 
+        Args:
+            frame: Rows with `user_id` and the USER_FEATURE_COLUMNS; what it says of an offer does not count.
+            column: Name of the new column.
+
         Raises:
             DataError: The data had no control group.
         """
@@ -128,11 +132,10 @@ class ResponseModel:
             raise DataError(
                 "model response: trained without a control group", fix="P(label | nothing) is not known; leave it null."
             )
-        blank = as_nothing(frame.withColumn("_own", F.struct(*CONTEXT)))
+        own = [name for name in frame.columns if name in CONTEXT]
+        blank = as_nothing(frame.withColumn("_own", F.struct(*own)) if own else frame)
         done = self._predict(blank, column=column, calibrations=self.nothing, of_none=self.nothing)
-        return done.select(
-            *[F.col(f"_own.{name}").alias(name) if name in CONTEXT else F.col(name) for name in frame.columns], column
-        )
+        return done.select(*[F.col(f"_own.{name}" if name in own else name) for name in frame.columns], column)
 
     def _predict(
         self, frame: DataFrame, *, column: str, calibrations: tuple[Calibration, ...], of_none: tuple[Calibration, ...]

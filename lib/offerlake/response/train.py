@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,10 +92,11 @@ def train_response(examples: DataFrame, *, settings: ResponseSettings, label: st
     counted = _counted(keyed, folds=settings.folds, label=label)
     with _encoded(keyed, ones=counted["ones"], zeros=counted["zeros"]) as rows:
         candidates: tuple[Engine, ...] = (settings.engine, BASELINE)
-        validation = {
-            engine: _validated(rows, engine, settings=settings, seed=seed, size=counted["train"])
-            for engine in candidates
-        }
+
+        def validated(engine: Engine) -> Judged:
+            return _validated(rows, engine, settings=settings, seed=seed, size=counted["train"])
+
+        validation = dict(zip(candidates, _side_by_side(validated, candidates), strict=True))
         best = min(candidates, key=lambda engine: validation[engine].accuracy.log_loss or 0.0)
         model = _cross_fitted(rows, best, settings=settings, label=label, seed=seed, size=counted["fit"])
         test = None if settings.test_from is None else _tested(rows, model, seed=seed)
@@ -222,8 +223,7 @@ def _cross_fitted(
         share = 1 - 1 / settings.folds
         return _fitted(rows, teaching, engine, settings=settings, seed=seed, size=size * share)
 
-    with ThreadPoolExecutor(max_workers=2) as pool:  # the driver's work of one fold fills the pauses of the other
-        fitted = list(pool.map(one, range(settings.folds)))
+    fitted = _side_by_side(one, range(settings.folds))
     later = rows.frame.where((F.col("part") == "validation") & F.col("fits"))
     parts = []
     for number, model in enumerate(fitted):
@@ -261,6 +261,12 @@ def _tested(rows: _Rows, model: ResponseModel, *, seed: int) -> Judged:
         of_none = (model.nothing or model.offered)[number].column(F.col("raw"))
         parts.append(own.withColumn("p", F.when(F.col("group") == "offered", offered).otherwise(of_none)))
     return judged(_union(parts), seed=seed)
+
+
+def _side_by_side(make: Callable[[Any], Any], of: Iterable[Any]) -> list[Any]:
+    """Fits two at a time: the driver's work for one fills the pauses of the other."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        return list(pool.map(make, of))
 
 
 def _union(frames: Sequence[DataFrame]) -> DataFrame:

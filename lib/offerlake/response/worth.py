@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from offerlake.response.features import ONE_ROW, Numbers, in_order, one_row
 
 _FEWEST = 50  # rows to learn an order's margin from
 _RATE_PRIOR = 20.0  # buyers: how firmly an offer's share of users is drawn to its kind's
+_SLOPE_PRIOR = 50.0  # buyers with an offer for a part of the shop: how firmly the slope below is drawn to 0
 _COST_PRIOR = 0.3  # standard deviation of an offer's true cost over its face value, around 1
 
 
@@ -27,12 +28,16 @@ class Uses:
     """Of buyers who had an offer: how many used it, and what a use cost over its face value.
 
     Attributes:
-        rate: P(uses the offer | buys, has it).
+        rate: P(uses the offer | buys, has it), of a buyer with scope affinity `middle`.
+        slope: How much it rises by a standard deviation of scope affinity: who likes what is in scope buys it.
+        middle: Mean standardised scope affinity of those buyers; both 0 for offers for everything.
         factor: Loss of margin by a use over its face value (`Design.face_value`).
         loss: Loss of margin by a use in money, where the offer has no face value.
     """
 
     rate: float
+    slope: float
+    middle: float
     factor: float
     loss: float
 
@@ -69,9 +74,8 @@ class Worth:
         pairs = named.dictionary_encode()
         found = [self._uses(*pair.split("\n")) for pair in pairs.dictionary.to_pylist()]
         place = np.asarray(pairs.indices)
-        rate, factor, loss = (
-            np.array([getattr(item, name) for item in found])[place] for name in ("rate", "factor", "loss")
-        )
+        rate, slope, middle, factor, loss = np.array([astuple(item) for item in found]).reshape(-1, 5).T[:, place]
+        rate = np.clip(rate + slope * (_scope_of(design, batch) - middle), 0, 1)
         face = design.face_value(batch, order_value)
         sent = ~np.asarray(pc.equal(batch.field("kind"), "none").to_numpy(zero_copy_only=False), dtype=bool)
         return np.where(sent, rate, 0), np.where(sent, np.where(face > 0, factor * face, loss), 0)
@@ -92,6 +96,11 @@ class Worth:
         )
 
 
+def _scope_of(design: Design, batch: pa.StructArray) -> Numbers:
+    """Standardised scope affinity (rows,); 0 for offers for everything."""
+    return design.offer_terms(batch)[:, design.terms.index("scope")]
+
+
 def _held(value: Numbers, mean: float) -> Numbers:
     low, high = sorted((0.1 * mean, 10 * mean))
     return np.clip(value, low, high)
@@ -109,7 +118,8 @@ def fit_worth(buyers: DataFrame, design: Design, *, folds: int) -> tuple[Worth, 
     Margin at full price: ridge regression on buyers without an offer; where there are too few, on those who used none.
     Cost of a use: what it took off, and the offer's cost per redemption, as a share of the face value, drawn to 1; as
     money where there is none, not below 0. Where nobody noted what it took off: how far the margin lies below the
-    predicted one, which is too low for offers that the larger baskets use. Share of uses: drawn to the kind's.
+    predicted one, which is too low for offers that the larger baskets use. Share of uses: drawn to the kind's; with
+    scope affinity it rises by one slope for all offers, a regression within offers.
 
     Args:
         buyers: Rows with `responded` = 1: `row` (`design.row_content`), `fold`, `treatment`, `redeemed`, `use_value`,
@@ -134,7 +144,7 @@ def fit_worth(buyers: DataFrame, design: Design, *, folds: int) -> tuple[Worth, 
                 fix=f"At least {_FEWEST} are needed: give more users or days, or set response.folds lower.",
             )
         orders.append(tuple(_fitted([part[place] for part in others]) for place in (0, 1)))
-    blank = {"": Uses(rate=1.0, factor=1.0, loss=0.0)}
+    blank = {"": Uses(rate=1.0, slope=0.0, middle=0.0, factor=1.0, loss=0.0)}
     worths = [Worth(margin=m[0], value=v[0], mean_margin=m[1], mean_value=v[1], uses=blank) for m, v in orders]
     counted = _use_sums(buyers.where(F.col("treatment") == 1), design, worths)
     return tuple(
@@ -184,7 +194,9 @@ def _fitted(parts: list[Sums]) -> tuple[tuple[float, ...], float]:
 
 
 _Counts = dict[str, Numbers]
-"""Offer (`kind`, newline, offer id) to buyers, uses, and of the uses Σ face, Σ loss, Σ loss²."""
+"""Offer (`kind`, newline, offer id) to buyers, uses, of the uses Σ face, Σ loss, Σ loss², and of buyers Σ s, Σ s²,
+Σ s·used with s the scope affinity."""
+_SUMS = 8
 
 
 def _use_sums(rows: DataFrame, design: Design, worths: list[Worth]) -> list[_Counts]:
@@ -195,7 +207,7 @@ def _use_sums(rows: DataFrame, design: Design, worths: list[Worth]) -> list[_Cou
             pair = pc.binary_join_element_wise(row.field("kind"), row.field("offer_id"), "\n")
             names = pair.to_numpy(zero_copy_only=False).astype(str)
             used, got, off = (np.asarray(batch.column(name)) for name in ("redeemed", "gross_margin", "use_value"))
-            users = design.users(row)
+            users, scope = design.users(row), _scope_of(design, row)
             for number in np.unique(fold):
                 margin, value = worths[int(number)].order(design, row, users)
                 face = design.face_value(row, value)
@@ -204,8 +216,9 @@ def _use_sums(rows: DataFrame, design: Design, worths: list[Worth]) -> list[_Cou
                     buyers = (fold == number) & (names == name)
                     uses = buyers & (used == 1)
                     sums = [buyers.sum(), uses.sum(), face[uses].sum(), loss[uses].sum(), (loss[uses] ** 2).sum()]
+                    sums += [scope[buyers].sum(), (scope[buyers] ** 2).sum(), scope[uses].sum()]
                     key = (int(number), str(name))
-                    found[key] = found.get(key, np.zeros(5)) + np.array(sums, dtype=float)
+                    found[key] = found.get(key, np.zeros(_SUMS)) + np.array(sums, dtype=float)
         if found:
             yield one_row(found)
 
@@ -214,30 +227,39 @@ def _use_sums(rows: DataFrame, design: Design, worths: list[Worth]) -> list[_Cou
     parts = kept.mapInArrow(partial, ONE_ROW).collect()
     for content in in_order(parts):
         for (number, name), sums in content.items():
-            totals[number][name] = totals[number].get(name, np.zeros(5)) + sums
+            totals[number][name] = totals[number].get(name, np.zeros(_SUMS)) + sums
     return totals
 
 
 def _uses(counts: list[_Counts]) -> dict[str, Uses]:
     by_offer: _Counts = {}
-    by_kind: _Counts = {"": np.zeros(5)}
+    by_kind: _Counts = {"": np.zeros(_SUMS)}
     for part in counts:
         for name, sums in part.items():
             kind = name.split("\n")[0]
-            by_offer[name] = by_offer.get(name, np.zeros(5)) + sums
-            by_kind[f"kind={kind}"] = by_kind.get(f"kind={kind}", np.zeros(5)) + sums
+            by_offer[name] = by_offer.get(name, np.zeros(_SUMS)) + sums
+            by_kind[f"kind={kind}"] = by_kind.get(f"kind={kind}", np.zeros(_SUMS)) + sums
             by_kind[""] = by_kind[""] + sums
-    everything = _use(by_kind[""], rate=0.5)
-    kinds = {name: _use(sums, rate=everything.rate) for name, sums in by_kind.items() if name}
+    slope = _scope_slope(by_offer)
+    everything = _use(by_kind[""], rate=0.5, slope=slope)
+    kinds = {name: _use(sums, rate=everything.rate, slope=slope) for name, sums in by_kind.items() if name}
     offers = {
-        name.split("\n")[1]: _use(sums, rate=kinds["kind=" + name.split("\n")[0]].rate)
+        name.split("\n")[1]: _use(sums, rate=kinds["kind=" + name.split("\n")[0]].rate, slope=slope)
         for name, sums in by_offer.items()
     }
     return {"": everything} | kinds | offers
 
 
-def _use(sums: Numbers, *, rate: float) -> Uses:
-    buyers, uses, face, loss, square = (float(value) for value in sums)
+def _scope_slope(by_offer: _Counts) -> float:
+    """Least squares of used on scope affinity, each less its mean in the offer; a little drawn to 0."""
+    sums = np.array([*by_offer.values(), np.zeros(_SUMS)])
+    buyers, uses, scope, square, both = sums[:, [0, 1, 5, 6, 7]].T
+    spread = (square - scope**2 / np.maximum(buyers, 1)).sum()
+    return float((both - scope * uses / np.maximum(buyers, 1)).sum() / (spread + _SLOPE_PRIOR))
+
+
+def _use(sums: Numbers, *, rate: float, slope: float) -> Uses:
+    buyers, uses, face, loss, square, scope = (float(value) for value in sums[:6])
     factor, money = 1.0, 0.0
     if uses >= 2:
         mean = loss / uses
@@ -248,4 +270,10 @@ def _use(sums: Numbers, *, rate: float) -> Uses:
             factor = float(np.clip(1 + weight * (loss / face - 1), 0.2, 3))
         else:
             money = max(mean - error, 0.0) if mean > 0 else 0.0
-    return Uses(rate=(uses + _RATE_PRIOR * rate) / (buyers + _RATE_PRIOR), factor=factor, loss=float(money))
+    return Uses(
+        rate=(uses + _RATE_PRIOR * rate) / (buyers + _RATE_PRIOR),
+        slope=slope,
+        middle=scope / max(buyers, 1.0),
+        factor=factor,
+        loss=float(money),
+    )

@@ -91,6 +91,87 @@ OFFER_CONTEXT_COLUMNS = (
 )  # fmt: skip
 """Columns that say what an offer is to a user: the same in `examples` and when scoring."""
 
+_DAY = (
+    Col("event_day", "date", "UTC day on which it happened"),
+    Col("since", "date", "first as_of on which it counts: the day after it had both happened and arrived"),
+)
+
+
+def _counts(**meanings: str) -> tuple[Col, ...]:
+    return tuple(Col(name, "bigint", f"{meaning}; null: none", null=True) for name, meaning in meanings.items())
+
+
+def _moments(**meanings: str) -> tuple[Col, ...]:
+    return tuple(Col(name, "timestamp", f"{meaning}; null: none", null=True) for name, meaning in meanings.items())
+
+
+VISITS = _counts(
+    sessions="sessions begun; below 0 where one turns out to have begun before",
+    views="product views",
+    carts="products put into the cart",
+    cart_removals="products taken out of the cart",
+    searches="searches",
+    offer_views="offers seen on the site",
+    offer_clicks="offers clicked on the site",
+    content_views="content pages seen",
+    **{f"clicked_{kind}": f"offers of the kind {kind} clicked" for kind in OFFER_KINDS},
+)
+PURCHASES = _counts(
+    orders="orders",
+    money="ten-thousandths of net amount, returns taken off",
+    spent="the same, returns not taken off",
+    gross="ten-thousandths of amount before discounts, returns not taken off",
+    discounts="ten-thousandths of discounts, returns not taken off",
+    units="units bought",
+    returned_units="units returned",
+    lines="order lines, returns not counted",
+    discounted_lines="of them with a discount",
+)
+SENDINGS = _counts(exposures="offers sent", used="of them used in their label window")
+REDEEMED = _counts(redemptions="redemptions")
+
+USER_DAYS = Table(
+    name="user_days",
+    layer="gold",
+    grain="what one user did on one day, as far as it counts from one as_of on",
+    key=("user_id", "event_day", "since"),
+    columns=(
+        _USER,
+        *_DAY,
+        *VISITS,
+        *PURCHASES,
+        *SENDINGS,
+        *REDEEMED,
+        *_moments(
+            first_click="first click",
+            last_click="last click",
+            first_order="time of the first order",
+            last_order="time of the last order",
+            last_sent="when an offer was last sent",
+        ),
+    ),
+)
+
+USER_CATEGORY_DAYS = Table(
+    name="user_category_days",
+    layer="gold",
+    grain="what one user viewed and bought of one category on one day, from one as_of to another",
+    key=("user_id", "category", "event_day", "since", "known_to"),
+    columns=(
+        _USER,
+        Col("category", "string", "top-level category of the products as known in [since, known_to)"),
+        *_DAY,
+        Col("known_to", "date", "first as_of on which the products count elsewhere; 9999-12-31: none yet"),
+        Col("signs", "bigint", "product views and bought order lines"),
+        *_counts(
+            view_position="sum of the viewed products' places among the prices, in millionths",
+            placed_views="views in that sum",
+            bought_position="the same over bought order lines",
+            placed_lines="order lines in that sum",
+        ),
+    ),
+)
+
 USER_FEATURES = Table(
     name="user_features",
     layer="gold",
@@ -240,6 +321,6 @@ USER_OFFERS = Table(
 )
 
 TABLES = (
-    USER_FEATURES, PRODUCT_FEATURES, INTERACTIONS, USER_INDEX, PRODUCT_INDEX, EXAMPLES, CANDIDATES,
+    USER_DAYS, USER_CATEGORY_DAYS, USER_FEATURES, PRODUCT_FEATURES, INTERACTIONS, USER_INDEX, PRODUCT_INDEX, EXAMPLES, CANDIDATES,
     OFFER_SCORES, USER_OFFERS,
 )  # fmt: skip

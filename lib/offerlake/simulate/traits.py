@@ -19,7 +19,7 @@ NEED_TO_SENSITIVITY = -0.5
 """Correlation: who orders anyway looks less at prices."""
 NEED_TO_AVERSION = 0.5
 """Correlation: who orders anyway is sooner annoyed by messages."""
-SENSITIVITY_TO_LEVEL = -0.93
+SENSITIVITY_TO_LEVEL = -0.90
 """Correlation: the price-sensitive buy cheaper products."""
 SHARED = {"visits": 0.70, "need": 0.90, "aversion": 0.92, "liking": 0.90, "taste": 0.92}
 """ρ of each habit: its squared correlation with the trait."""

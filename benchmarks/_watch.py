@@ -1,0 +1,52 @@
+"""Runs a command in a process group of its own and watches what it takes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Seconds, and the largest memory of all processes together in MB (proportional set size: shared pages once)."""
+
+    seconds: float
+    peak_mb: int
+    output: str
+
+
+def watch(*arguments: str) -> Taken:
+    """`offerlake` with these arguments; what it prints on stdout comes back.
+
+    Raises:
+        SystemExit: It ends with another code than 0.
+    """
+    begun, peak = time.monotonic(), 0
+    process = subprocess.Popen(
+        [sys.executable, "-m", "offerlake", *arguments], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while process.poll() is None:
+        peak = max(peak, _memory(process.pid))
+        time.sleep(0.5)
+    output = process.stdout.read() if process.stdout else ""
+    if process.returncode:
+        sys.stderr.write(output)
+        sys.exit(process.returncode)
+    return Taken(round(time.monotonic() - begun, 1), peak // 1024, output)
+
+
+def _memory(session: int) -> int:
+    """KB of all processes of a session."""
+    total = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.getsid(int(folder.name)) == session:
+                lines = (folder / "smaps_rollup").read_text(encoding="ascii").splitlines()
+                total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+        except (OSError, ValueError):  # it has ended
+            continue
+    return total
