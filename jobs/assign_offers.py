@@ -12,11 +12,12 @@ from offerlake.job import Context, Job, main
 
 
 def run(ctx: Context) -> None:
-    """Assigns the day, unless the run has been published: then its rows stay as they are."""
+    """Assigns the day, unless the run has been published, or its drop at least: then its rows stay as they are."""
     finished = ledger.published_runs(ctx.lake, ctx.as_of)
-    if ctx.run_id in finished:
+    dropped = published_runs(ctx.spark, ctx.settings.run.publish, as_of=ctx.as_of)
+    if ctx.run_id in finished or (ctx.run_id in dropped and _has_rows(ctx)):
         return
-    others = finished | published_runs(ctx.spark, ctx.settings.run.publish, as_of=ctx.as_of) - {ctx.run_id}
+    others = (finished | dropped) - {ctx.run_id}
     if others and not ctx.force:
         raise DataError(
             f"user_offers: {ctx.as_of} has been published by run {', '.join(sorted(others))}; this is run {ctx.run_id}",
@@ -46,6 +47,12 @@ def run(ctx: Context) -> None:
     ctx.metric("offers.spend", made.edge.spend + made.exploration.spend)
     ctx.metric("offers.explore_share", made.exploration.share)
     ctx.metric("offers.explore_spend", made.exploration.spend)
+
+
+def _has_rows(ctx: Context) -> bool:
+    if not ctx.lake.exists("user_offers"):
+        return False
+    return not ctx.lake.read("user_offers").where(F.col("run_id") == ctx.run_id).isEmpty()
 
 
 JOB = Job(

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from delta.tables import DeltaTable
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from offerlake.errors import EnvironmentProblem, MissingTableError, SchemaError
-from offerlake.schemas import table
-from offerlake.tables import Lake
+from offerlake.schemas import Table, table
+from offerlake.tables import Lake, Written
 
 ITEM = [("p1", 0.5, "als")]
 D1, D2 = date(2025, 1, 1), date(2025, 1, 2)
@@ -158,3 +160,20 @@ def test_tables_lie_by_layer_and_carry_their_contract(lake: Lake) -> None:
     assert detail is not None
     assert detail["partitionColumns"] == ["as_of"]
     assert detail["properties"]["offerlake.schema_version"] == "1"
+
+
+def test_two_runs_that_write_at_once(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger's tables are written again; of another table it is told."""
+    write, left = Lake._write, {"metrics": 2, "candidates": 1}
+
+    def conflicting(self: Lake, contract: Table, frame: DataFrame, where: Any) -> Written:
+        if left[contract.name]:
+            left[contract.name] -= 1
+            raise PySparkException("[DELTA_CONCURRENT_APPEND] ConcurrentAppendException: files were added")
+        return write(self, contract, frame, where)
+
+    monkeypatch.setattr(Lake, "_write", conflicting)
+    number = lake.spark.createDataFrame([("r", D1, "x", "all", 1.0, None, None)], schema=table("metrics").struct)
+    assert lake.write("metrics", number).rows == 1
+    with pytest.raises(EnvironmentProblem, match="table candidates: another run wrote it at the same time"):
+        lake.write("candidates", _candidates(lake, (D1, "u1")))

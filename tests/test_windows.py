@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from offerlake.errors import ConfigError
-from offerlake.windows import days_between, in_window, known_before, midnight, parse_as_of
+from offerlake.windows import in_window, known_before, midnight, parse_as_of
 
 
 def test_as_of_is_a_date_and_means_its_midnight() -> None:
@@ -40,11 +40,3 @@ def test_a_window_holds_its_first_day_and_not_its_last(spark: SparkSession) -> N
     frame = spark.sql("SELECT explode(sequence(DATE'2025-01-01', DATE'2025-01-06')) AS day")
     inside = frame.where(in_window(F.col("day"), end=F.lit(date(2025, 1, 5)), days=3))
     assert [row[0].day for row in inside.collect()] == [2, 3, 4]
-
-
-def test_days_between_leaves_the_end_out() -> None:
-    assert days_between(date(2025, 1, 1), date(2025, 1, 15), step=7) == [date(2025, 1, 1), date(2025, 1, 8)]
-    assert days_between(date(2025, 1, 1), date(2025, 1, 16), step=7)[-1] == date(2025, 1, 15)
-    assert days_between(date(2025, 1, 2), date(2025, 1, 1), step=1) == []
-    with pytest.raises(ConfigError, match="step: got 0 days"):
-        days_between(date(2025, 1, 1), date(2025, 1, 2), step=0)

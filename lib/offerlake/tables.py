@@ -19,6 +19,8 @@ from offerlake.errors import EnvironmentProblem, MissingTableError, SchemaError
 from offerlake.schemas import SCHEMA_VERSION, TABLES, Table, table
 
 Slice = Mapping[str, str | date | Sequence[str] | Sequence[date]]
+_TRIES = 5
+_CONFLICT = "DELTA_CONCURRENT"  # another process committed to the same rows in between
 _PROPERTY = "offerlake.schema_version"
 
 
@@ -89,14 +91,19 @@ class Lake:
         else:
             # Few, evenly sized files, a day's rows together; adaptive execution splits what is too large.
             checked = checked.hint("rebalance", *([F.col(contract.partition)] if contract.partition else []))
-        try:
-            with self._locks[name]:
-                return self._write(contract, checked, where)
-        except (PySparkException, Py4JJavaError) as error:
-            known = explained(f"table {name}", error)
-            if known is error:
-                raise
-            raise known from error
+        tries = _TRIES if contract.layer == "ops" else 1  # these several runs write at once
+        while True:
+            tries -= 1
+            try:
+                with self._locks[name]:
+                    return self._write(contract, checked, where)
+            except (PySparkException, Py4JJavaError) as error:
+                if tries and _CONFLICT in str(error):
+                    continue
+                known = explained(f"table {name}", error)
+                if known is error:
+                    raise
+                raise known from error
 
     def _write(self, contract: Table, frame: DataFrame, where: Slice | None) -> Written:
         name = contract.name
@@ -208,6 +215,8 @@ def explained(what: str, error: Exception) -> Exception:
         return SchemaError(f"{what}: null in a column that has none: {first}", fix="Quarantine such rows.")
     if "No space left on device" in text:
         return EnvironmentProblem(f"{what}: no space left on device", fix="Free space and run again.")
+    if _CONFLICT in text:
+        return EnvironmentProblem(f"{what}: another run wrote it at the same time", fix="Wait for it and run again.")
     if reason := next((sign for sign in _NOT_WRITABLE if sign in text), None):
         return EnvironmentProblem(
             f"{what} cannot be written: {reason}", fix="Choose a place with --lake that you may write to."

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
@@ -38,14 +38,6 @@ def known_before(moment: Column, *, happened: Column, arrived: Column) -> Column
 def in_window(when: Column, *, end: Column, days: int) -> Column:
     """True where `when` lies in [end - days, end); `end` and `when` are both dates or both timestamps."""
     return (when >= end - F.expr(f"INTERVAL {int(days)} DAYS")) & (when < end)
-
-
-def days_between(start: date, end: date, *, step: int) -> list[date]:
-    """The days start, start + step, … that are before `end`."""
-    if step < 1:
-        raise ConfigError(f"step: got {step} days", fix="Give at least one day.")
-    count = max(0, -(-(end - start).days // step))
-    return [start + timedelta(days=step * k) for k in range(count)]
 
 
 @dataclass(frozen=True)

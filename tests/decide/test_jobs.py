@@ -71,6 +71,17 @@ def test_a_published_run_is_final(
     go("publish_offers", "r1")
     assert rows("r1") == first
 
+    # Killed when the drop was out and the ledger did not know: what has been sent stays.
+    other = Lake(spark, str(tmp_path / "other"))
+    for name in ("users", "offers", "offer_products", "products", "redemptions", "candidates"):
+        other.write(name, getattr(catalogue, name))
+    other.write("offer_scores", frame(spark, "offer_scores", SCORES[:1]))
+    other.write("user_offers", lake.read("user_offers"))
+    moved = own(settings, tmp_path, 0.1)
+    moved = moved.model_copy(update={"run": moved.run.model_copy(update={"lake": other.root})})
+    execute(jobs["assign_offers"], spark=spark, settings=moved, as_of=DAY, run_id="r1")
+    assert other.read("user_offers").where("offer_id IS NOT NULL").count() == 2
+
     # Another run of the same day is refused, also by the drop alone, and comes beside the first where it is forced.
     with pytest.raises(DataError, match="published by run r1"):
         go("assign_offers", "r2")

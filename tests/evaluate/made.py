@@ -85,6 +85,10 @@ def facts() -> Facts:
             ("offers.pairs", "rule=expired"): Number(0.0),
             ("offers.pairs", "rule=passed"): Number(187000.0),
             **{("response.bin_predicted", f"group={i}"): Number(p) for i, (p, _) in enumerate(CALIBRATION)},
+            ("response.rows", "use=all"): Number(260_000.0),
+            ("response.rows", "use=train"): Number(200_000.0),
+            ("response.rows", "use=straddling"): Number(0.0),
+            ("response.rows", "use=no_history"): Number(1_470.0),
             **{("response.bin", f"group={i}"): Number(y, y - 0.004, y + 0.004) for i, (_, y) in enumerate(CALIBRATION)},
         },
         feeds=(

@@ -67,6 +67,7 @@ def render(facts: Facts) -> str:
         shares=views.shares(facts),
         published=views.published(facts),
         responses=views.responses(facts),
+        uses=views.uses(facts),
         slope=facts.metric("response.calibration_slope"),
         rankings=views.rankings(facts),
         feeds=views.feeds(facts),

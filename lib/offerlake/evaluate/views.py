@@ -209,6 +209,22 @@ def responses(facts: Facts) -> list[dict[str, Any]]:
     return [row for row in found if row["auc"].value is not None]
 
 
+_USES = {
+    "all": "offers sent, or deliberately none, whose outcome is known",
+    "train": "taught",
+    "validation": "chose the model and calibrated it",
+    "test": "were kept for the test",
+    "straddling": "left out: their outcome was open when the test began",
+    "no_history": "left out: sent before anybody had bought or visited",
+}
+
+
+def uses(facts: Facts) -> list[dict[str, Any]]:
+    """What the rows were used for that the response models learn from, and which were left out; without zeros."""
+    found = [(words_of, facts.metric("response.rows", f"use={use}").value) for use, words_of in _USES.items()]
+    return [{"label": words_of, "rows": rows} for words_of, rows in found if rows]
+
+
 def rankings(facts: Facts) -> list[dict[str, Any]]:
     """The ways to pick products, ours first."""
     rows: list[dict[str, Any]] = [

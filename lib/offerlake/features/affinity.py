@@ -14,7 +14,7 @@ from offerlake.features.catalogue import (
     signs,
     top_category,
     with_position,
-)  # fmt: skip
+)
 from offerlake.features.clocks import versions
 from offerlake.features.windowed import YEAR
 from offerlake.schemas.gold import USER_CATEGORY_DAYS

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import date
-from pathlib import Path
 
-import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from offerlake import pipeline
-from offerlake.config import Settings
-from offerlake.simulate import simulate_shop
 from offerlake.tables import Lake
+from whole.conftest import Demo
 
 FEEDS = ("clicks", "orders", "products", "users", "offers", "exposures", "redemptions")
 SILVER = {"orders": "order_lines"}
@@ -26,33 +21,16 @@ TO_CODE = {
 }
 
 
-@pytest.fixture(scope="module")
-def shop(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, Path]:
-    root = tmp_path_factory.mktemp("shop")
-    small = settings.simulate.model_copy(
-        update={"users": 120, "products": 100, "duplicates": 0.02, "malformed": 0.02, "unknown": 0.02, "bots": 0.1}
-    )
-    run = settings.run.model_copy(
-        update={"lake": str(root / "lake"), "landing": str(root / "landing"), "source": "shop"}
-    )
-    made = settings.model_copy(update={"simulate": small, "run": run})
-    simulate_shop(spark, made, landing=run.landing, truth=str(root / "truth"))
-    jobs = pipeline.load_jobs()
-    part = [job for name, job in jobs.items() if name == "ingest" or name.startswith("clean_")]
-    pipeline.run(spark, made, date(2025, 9, 3), part=part)
-    return Lake(spark, run.lake), root / "truth"
-
-
 def codes(lake: Lake, feed: str) -> Counter[str]:
     first = F.split_part(F.get("reasons", F.lit(0)), F.lit(":"), F.lit(1))
     rows = lake.read("quarantine").where(F.col("feed") == feed).select(first.alias("code")).collect()
     return Counter(row["code"] for row in rows)
 
 
-def test_every_record_is_accounted_for(shop: tuple[Lake, Path]) -> None:
-    lake, _ = shop
+def test_every_record_is_accounted_for(demo: Demo) -> None:
+    lake = demo.lake
     ended = {row["job"]: row for row in lake.read("runs").where("event = 'finish'").collect()}
-    for row in ended.values():
+    for row in (row for name, row in ended.items() if name == "ingest" or name.startswith("clean_")):
         assert row["rows_in"] == row["rows_out"] + (row["duplicates"] or 0) + row["quarantined"], row["job"]
     for feed in FEEDS:
         row = ended[f"clean_{feed}"]
@@ -62,8 +40,8 @@ def test_every_record_is_accounted_for(shop: tuple[Lake, Path]) -> None:
         assert row["quarantined"] == refused.count()
 
 
-def test_dirt_is_found_to_the_row(spark: SparkSession, shop: tuple[Lake, Path]) -> None:
-    lake, truth = shop
+def test_dirt_is_found_to_the_row(spark: SparkSession, demo: Demo) -> None:
+    lake, truth = demo.lake, demo.root / "lake-truth"
     ended = {row["job"]: row for row in lake.read("runs").where("event = 'finish'").collect()}
     dirt = spark.read.parquet(f"{truth}/dirt").groupBy("feed", "kind").agg(F.sum("count")).collect()
     known = {(row[0], row[1]): row[2] for row in dirt}
@@ -80,8 +58,8 @@ def test_dirt_is_found_to_the_row(spark: SparkSession, shop: tuple[Lake, Path]) 
     assert numbers["clean.clicks.unknown_products"] == known["clicks", "unknown_product"]
 
 
-def test_bots_are_found(spark: SparkSession, shop: tuple[Lake, Path]) -> None:
-    lake, truth = shop
+def test_bots_are_found(spark: SparkSession, demo: Demo) -> None:
+    lake, truth = demo.lake, demo.root / "lake-truth"
     bots = spark.read.parquet(f"{truth}/bots").select(F.coalesce("user_id", "anonymous_id").alias("visitor"))
     names = {row["visitor"] for row in bots.collect()}
     refused = lake.read("quarantine").where("feed = 'clicks' AND reasons[0] LIKE 'bot:%'")

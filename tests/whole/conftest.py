@@ -1,23 +1,52 @@
-"""A small test shop's landing folder, and the environment that is shipped to executors."""
+"""One finished demo for all, and the environment that is shipped to executors."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import sysconfig
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import venv_pack
 from pyspark.sql import SparkSession
+from typer.testing import CliRunner
 
-from offerlake.config import Settings
-from offerlake.simulate import simulate_shop
+from conftest import TEST_SETS
+from offerlake.cli import app
+from offerlake.tables import Lake
 
 ROOT = Path(__file__).parents[2]
-USERS = 300
+USERS, DAY = 300, "2025-09-04"
+SETS = (
+    f"simulate.users={USERS}",
+    "simulate.products=100",
+    # Dirt enough to be counted.
+    "simulate.duplicates=0.02",
+    "simulate.malformed=0.02",
+    "simulate.unknown=0.02",
+    "simulate.bots=0.1",
+    "recommend.blocks=2",
+    "deep.processes=2",
+    "deep.epochs=1",
+    "deep.start_timeout=120",
+    "response.trees=2",
+    "evaluate.bootstrap=20",
+)
+"""What makes a run short; all that can change a result, so that runs with them are the same run."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A finished demo: its folder, what `--json` printed, and its lake."""
+
+    root: Path
+    answer: dict[str, Any]
+    lake: Lake
 
 
 @dataclass(frozen=True)
@@ -28,13 +57,23 @@ class Shipped:
     imports: Path
 
 
+def options(*sets: str) -> list[str]:
+    """Settings as words of a command line."""
+    return [word for setting in sets for word in ("--set", setting)]
+
+
+def offerlake(*arguments: str) -> dict[str, Any]:
+    """A command in the tests' own session; what its `--json` says."""
+    done = CliRunner().invoke(app, [*arguments, "--json"])
+    assert done.exit_code == 0, done.output
+    return dict(json.loads(done.stdout))
+
+
 @pytest.fixture(scope="package")
-def landing(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The feeds of 300 users."""
-    root = tmp_path_factory.mktemp("shop")
-    small = settings.model_copy(update={"simulate": settings.simulate.model_copy(update={"users": USERS})})
-    simulate_shop(spark, small, landing=str(root / "landing"), truth=str(root / "truth"))
-    return root / "landing"
+def demo(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    root = tmp_path_factory.mktemp("whole")
+    answer = offerlake("demo", "--lake", str(root / "lake"), *options(*SETS, *TEST_SETS))
+    return Demo(root, answer, Lake(spark, str(root / "lake")))
 
 
 @pytest.fixture(scope="package")

@@ -12,9 +12,9 @@ import pytest
 from pyspark.sql import SparkSession
 
 from clusters import QUICK_START
-from distributed.conftest import ROOT, USERS
 from offerlake import jars
 from offerlake.tables import Lake
+from whole.conftest import ROOT, USERS, Demo
 
 
 def submit(job: str, *options: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -33,9 +33,9 @@ def submit(job: str, *options: str, cwd: Path) -> subprocess.CompletedProcess[st
 
 
 @pytest.mark.processes
-def test_two_jobs_one_after_the_other(spark: SparkSession, landing: Path, tmp_path: Path) -> None:
+def test_two_jobs_one_after_the_other(spark: SparkSession, demo: Demo, tmp_path: Path) -> None:
     lake = ["--lake", str(tmp_path / "lake")]
-    first = submit("ingest.py", *lake, "--set", f"run.landing={landing}", cwd=tmp_path)
+    first = submit("ingest.py", *lake, "--set", f"run.landing={demo.root / 'lake-landing'}", cwd=tmp_path)
     assert first.returncode == 0, first.stderr[-3000:]
     second = submit("clean_users.py", *lake, cwd=tmp_path)
     assert second.returncode == 0, second.stderr[-3000:]
