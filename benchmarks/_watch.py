@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,13 +27,14 @@ def watch(*arguments: str) -> Taken:
         SystemExit: It ends with another code than 0.
     """
     begun, peak = time.monotonic(), 0
-    process = subprocess.Popen(
-        [sys.executable, "-m", "offerlake", *arguments], stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-    while process.poll() is None:
-        peak = max(peak, _memory(process.pid))
-        time.sleep(0.5)
-    output = process.stdout.read() if process.stdout else ""
+    with tempfile.TemporaryFile("w+") as printed:
+        command = [sys.executable, "-m", "offerlake", *arguments]
+        process = subprocess.Popen(command, stdout=printed, text=True, start_new_session=True)
+        while process.poll() is None:
+            peak = max(peak, _memory(process.pid))
+            time.sleep(0.5)
+        printed.seek(0)
+        output = printed.read()
     if process.returncode:
         sys.stderr.write(output)
         sys.exit(process.returncode)

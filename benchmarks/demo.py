@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/demo.py --dir out/bench [--users 20000] [--data shop|completejourney] [--json]
 
-Linux only: it reads /proc. The demo's lake must not be there yet.
+Linux only: it reads /proc. What is in the folder `demo` of --dir is deleted, before and after.
 """
 
 from __future__ import annotations

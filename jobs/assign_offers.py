@@ -15,7 +15,7 @@ def run(ctx: Context) -> None:
     """Assigns the day, unless the run has been published, or its drop at least: then its rows stay as they are."""
     finished = ledger.published_runs(ctx.lake, ctx.as_of)
     dropped = published_runs(ctx.spark, ctx.settings.run.publish, as_of=ctx.as_of)
-    if ctx.run_id in finished or (ctx.run_id in dropped and _has_rows(ctx)):
+    if ctx.run_id in finished or (ctx.run_id in dropped and not ctx.force and _has_rows(ctx)):
         return
     others = (finished | dropped) - {ctx.run_id}
     if others and not ctx.force:

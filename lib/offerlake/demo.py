@@ -56,15 +56,11 @@ def demo_settings(
 ) -> Settings:
     """The settings of a demo: base, local, the demo's own overlay, then what the caller gives."""
     names = ["local", "demo" if data == "shop" else data, *overlays]
-    given: dict[str, str | float | None] = {
-        "run.lake": str(places.lake),
-        "run.landing": str(places.landing),
-        "run.publish": str(places.publish),
-        "run.seed": seed,
-        "simulate.seed": seed,
-        "simulate.users": users,
-        "evaluate.truth": str(places.truth) if data == "shop" else None,
-    }
+    lie = {"run.lake": places.lake, "run.landing": places.landing, "run.publish": places.publish}
+    if data == "shop":
+        lie["evaluate.truth"] = places.truth
+    sets = [*[f"{name}={json.dumps(str(place))}" for name, place in lie.items()], *sets]
+    given: dict[str, str | float | None] = {"run.seed": seed, "simulate.seed": seed, "simulate.users": users}
     settings = load_settings(names, sets, given=given)
     if settings.demo.budget_per_user is None:
         return settings

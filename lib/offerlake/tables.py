@@ -82,7 +82,7 @@ class Lake:
 
         Raises:
             SchemaError: The frame is not what the contract says, or has null where none may be.
-            EnvironmentProblem: There is no space left.
+            EnvironmentProblem: There is no space left, or another run wrote the table at the same time.
         """
         contract = table(name)
         checked = contract.check(frame)

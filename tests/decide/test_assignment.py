@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date
+from dataclasses import replace
+from datetime import date, datetime
 from typing import Any
 
 import pytest
-from pyspark.sql import Row, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from decide.made import DAY, EARLY, frame, offer, score, user, utc
@@ -155,17 +156,40 @@ def test_without_a_control_the_value_is_what_redemptions_bring(
     assert row["reasons"][:2] == ["value=0.6000", "cost=0.4000"]
 
 
+def _used(spark: SparkSession, *arrived: datetime) -> DataFrame:
+    """Redemptions of o1, by when they were known."""
+    one = {"user_id": "u", "offer_id": "o1", "redeemed_at": EARLY, "redeemed_date": EARLY.date()}
+    rows = [{**one, "redemption_id": f"r{n}", "arrived_at": moment} for n, moment in enumerate(arrived)]
+    return frame(spark, "redemptions", rows)
+
+
+def test_an_offer_that_is_used_up_goes_to_nobody(spark: SparkSession, settings: Settings, catalogue: Catalogue) -> None:
+    people = [user(f"u{n}") for n in range(40)]
+    made = assign(
+        frame(spark, "offer_scores", [score(f"u{n}", offer, 1.0, 0.1) for n in range(40) for offer in ("o1", "o2")]),
+        replace(
+            catalogue,
+            users=frame(spark, "users", people),
+            offers=frame(spark, "offers", [offer("o1", max_redemptions=2), offer("o2")]),
+            redemptions=_used(spark, EARLY, EARLY),
+        ),
+        as_of=DAY,
+        run_id="r1",
+        seed=7,
+        settings=settings.decide.model_copy(update={"holdout_share": 0.0, "explore_share": 0.5, "budget": 100.0}),
+        unknown_consent=True,
+    )
+    given = {(row["arm"], row["offer_id"]) for row in made.rows.collect()}
+    assert given == {("model", "o2"), ("explore", "o2"), ("explore", None)}
+
+
 def test_an_offer_with_a_limit_goes_to_those_who_make_most_of_a_use(
     spark: SparkSession, settings: Settings, catalogue: Catalogue
 ) -> None:
     people = [user(f"u{n}") for n in range(40)]
     limited = frame(spark, "offers", [offer("o1", max_redemptions=5), offer("o2", max_redemptions=100), offer("o3")])
     # Of five uses of o1 two are gone; a third one was not known yet.
-    used = [
-        {"redemption_id": f"r{n}", "user_id": "u", "offer_id": "o1", "redeemed_at": EARLY,
-         "redeemed_date": EARLY.date(), "arrived_at": arrived}
-        for n, arrived in enumerate([EARLY, EARLY, midnight(DAY)])
-    ]  # fmt: skip
+    used = _used(spark, EARLY, EARLY, midnight(DAY))
     # A use each of o1 is expected of five users; o1 is worth more to higher numbers, o2 a little to all but the last.
     scores = [score(f"u{n}", "o1", 1.0 + 0.01 * n, 1.0, p_redeem=0.5) for n in range(40)]
     scores += [score(f"u{n}", "o2", 0.2, 1.0, p_redeem=0.5) for n in range(39)]
@@ -176,7 +200,7 @@ def test_an_offer_with_a_limit_goes_to_those_who_make_most_of_a_use(
             offers=limited,
             offer_products=catalogue.offer_products,
             products=catalogue.products,
-            redemptions=frame(spark, "redemptions", used),
+            redemptions=used,
             candidates=catalogue.candidates,
         ),
         as_of=DAY,

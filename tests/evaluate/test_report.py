@@ -71,7 +71,7 @@ def test_it_says_the_numbers_it_was_given(page: Page) -> None:
         "of 19,567 (29.4 %)",
         "68.1 %",  # AUC
         "67.0 % to 69.2 %",
-        "260,000 offers sent, or deliberately none, whose outcome is known; 200,000 taught; 1,470 left out",
+        "whose outcome is known; 200,000 taught the models that were compared; 1,470 left out",
         "54.7 %",  # share of the oracle
         "−12.0 % to −4.6 %",
         "1,284,221",  # clicks received

@@ -13,7 +13,7 @@ from offerlake.config import DecideSettings
 from offerlake.decide.allocate import Cut, choices, cut, steps
 from offerlake.decide.eligibility import newest
 from offerlake.decide.explore import Exploration, arm, draws, fit_exploration, propensity
-from offerlake.decide.limits import rooms, tighten, within
+from offerlake.decide.limits import remaining, rooms, tighten, within
 from offerlake.decide.products import products_to_show
 from offerlake.decide.value import pair_value
 from offerlake.schemas import table
@@ -76,13 +76,16 @@ def assign(
         F.coalesce("consent_marketing", F.lit(unknown_consent)).alias("marketing"),
         F.coalesce("consent_profiling", F.lit(unknown_consent)).alias("profiling"),
     )
+    offers = newest(catalogue.offers, key="offer_id", as_of=as_of)
+    left = remaining(offers, catalogue.redemptions, as_of=as_of)
+    if used_up := [offer for offer, uses in left.items() if not uses]:
+        pairs = pairs.where(~F.col("offer_id").isin(used_up))
     drawn = draws(roster.select("user_id"), pairs, as_of=as_of, seed=seed, settings=settings)
     exploration = fit_exploration(drawn, settings=settings)
     staged = drawn.withColumn("arm", arm(exploration))
-    offers = newest(catalogue.offers, key="offer_id", as_of=as_of)
     explored = staged.where(F.col("arm") == "explore").select("user_id", F.col("explore_offer_id").alias("offer_id"))
     expected = explored.join(pairs, on=["user_id", "offer_id"], how="inner")
-    room = rooms(offers, expected, catalogue.redemptions, as_of=as_of)
+    room = rooms(left, expected)
     model = _model_choices(pairs, staged, room, budget=max(0.0, settings.budget - exploration.spend))
     edge = model.edge
     chosen = (

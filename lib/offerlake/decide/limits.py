@@ -33,12 +33,11 @@ class Limit:
     tie: int
 
 
-def rooms(offers: DataFrame, explored: DataFrame, redemptions: DataFrame, *, as_of: date) -> dict[str, float]:
-    """Uses that are left for the model, by offer with a limit: what has been used and what explorers will is taken off.
+def remaining(offers: DataFrame, redemptions: DataFrame, *, as_of: date) -> dict[str, int]:
+    """Uses that are left of each offer with a limit, 0 at least; offers that are out and not used yet do not count.
 
     Args:
         offers: offer_id, max_redemptions (null: no limit); one row an offer.
-        explored: offer_id, p_redeem of what explorers get.
         redemptions: The table `redemptions`; those that had happened and arrived before `as_of` count.
         as_of: The UTC day.
     """
@@ -46,11 +45,22 @@ def rooms(offers: DataFrame, explored: DataFrame, redemptions: DataFrame, *, as_
     if not limited:
         return {}
     known = known_before(F.lit(midnight(as_of)), happened=F.col("redeemed_at"), arrived=F.col("arrived_at"))
-    expected = explored.select("offer_id", micro(F.col("p_redeem")).alias("uses"))
-    made = redemptions.where(known).select("offer_id", F.lit(MICRO).cast("bigint").alias("uses"))
-    rows = expected.unionByName(made).groupBy("offer_id").agg(F.sum("uses").alias("used")).collect()
+    used = {row["offer_id"]: row["count"] for row in redemptions.where(known).groupBy("offer_id").count().collect()}
+    return {row["offer_id"]: max(0, row["max_redemptions"] - used.get(row["offer_id"], 0)) for row in limited}
+
+
+def rooms(left: Mapping[str, int], explored: DataFrame) -> dict[str, float]:
+    """Uses that are left for the model: `left` without what explorers are expected to use.
+
+    Args:
+        left: What `remaining` gives.
+        explored: offer_id, p_redeem of what explorers get.
+    """
+    if not left:
+        return {}
+    rows = explored.groupBy("offer_id").agg(F.sum(micro(F.col("p_redeem"))).alias("used")).collect()
     used = {row["offer_id"]: row["used"] / MICRO for row in rows}
-    return {row["offer_id"]: max(0.0, row["max_redemptions"] - used.get(row["offer_id"], 0.0)) for row in limited}
+    return {offer: max(0.0, uses - used.get(offer, 0.0)) for offer, uses in left.items()}
 
 
 def tighten(chosen: DataFrame, room: Mapping[str, float], *, price: float) -> list[Limit]:

@@ -211,8 +211,9 @@ def responses(facts: Facts) -> list[dict[str, Any]]:
 
 _USES = {
     "all": "offers sent, or deliberately none, whose outcome is known",
-    "train": "taught",
-    "validation": "chose the model and calibrated it",
+    "train": "taught the models that were compared",
+    "validation": "later ones compared and calibrated them",
+    "fit": "taught the one in use",
     "test": "were kept for the test",
     "straddling": "left out: their outcome was open when the test began",
     "no_history": "left out: sent before anybody had bought or visited",

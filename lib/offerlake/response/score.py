@@ -21,7 +21,7 @@ SCORES = (
     "p_response", "p_no_offer", "p_redeem", "uplift", "order_margin", "redemption_cost", "contact_cost",
     "expected_margin", "expected_cost",
 )  # fmt: skip
-"""The columns that `score_pairs` adds, as in the table `offer_scores`."""
+"""The columns of a score, as in the table `offer_scores`; p_no_offer is there before `score_pairs`."""
 
 USER_PART = "user_part"
 _MONEY = 2  # of its numbers, those before `Design.user_effects`

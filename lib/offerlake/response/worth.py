@@ -20,6 +20,7 @@ from offerlake.response.features import ONE_ROW, Numbers, in_order, one_row
 _FEWEST = 50  # rows to learn an order's margin from
 _RATE_PRIOR = 20.0  # buyers: how firmly an offer's share of users is drawn to its kind's
 _SLOPE_PRIOR = 50.0  # buyers with an offer for a part of the shop: how firmly the slope below is drawn to 0
+_LEAST_RATE = 0.1  # of an offer's rate: however little a user likes what is in scope, he may use it
 _COST_PRIOR = 0.3  # standard deviation of an offer's true cost over its face value, around 1
 
 
@@ -29,17 +30,17 @@ class Uses:
 
     Attributes:
         rate: P(uses the offer | buys, has it), of a buyer with scope affinity `middle`.
-        slope: How much it rises by a standard deviation of scope affinity: who likes what is in scope buys it.
-        middle: Mean standardised scope affinity of those buyers; both 0 for offers for everything.
         factor: Loss of margin by a use over its face value (`Design.face_value`).
         loss: Loss of margin by a use in money, where the offer has no face value.
+        slope: How much the rate rises by a standard deviation of scope affinity: who likes what is in scope buys it.
+        middle: Mean standardised scope affinity of those buyers; 0 for offers for everything.
     """
 
     rate: float
-    slope: float
-    middle: float
     factor: float
     loss: float
+    slope: float = 0.0
+    middle: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ class Worth:
         pairs = named.dictionary_encode()
         found = [self._uses(*pair.split("\n")) for pair in pairs.dictionary.to_pylist()]
         place = np.asarray(pairs.indices)
-        rate, slope, middle, factor, loss = np.array([astuple(item) for item in found]).reshape(-1, 5).T[:, place]
-        rate = np.clip(rate + slope * (_scope_of(design, batch) - middle), 0, 1)
+        rate, factor, loss, slope, middle = np.array([astuple(item) for item in found]).reshape(-1, 5).T[:, place]
+        rate = np.clip(rate + slope * (_scope_of(design, batch) - middle), _LEAST_RATE * rate, 1)
         face = design.face_value(batch, order_value)
         sent = ~np.asarray(pc.equal(batch.field("kind"), "none").to_numpy(zero_copy_only=False), dtype=bool)
         return np.where(sent, rate, 0), np.where(sent, np.where(face > 0, factor * face, loss), 0)
@@ -144,7 +145,7 @@ def fit_worth(buyers: DataFrame, design: Design, *, folds: int) -> tuple[Worth, 
                 fix=f"At least {_FEWEST} are needed: give more users or days, or set response.folds lower.",
             )
         orders.append(tuple(_fitted([part[place] for part in others]) for place in (0, 1)))
-    blank = {"": Uses(rate=1.0, slope=0.0, middle=0.0, factor=1.0, loss=0.0)}
+    blank = {"": Uses(rate=1.0, factor=1.0, loss=0.0)}
     worths = [Worth(margin=m[0], value=v[0], mean_margin=m[1], mean_value=v[1], uses=blank) for m, v in orders]
     counted = _use_sums(buyers.where(F.col("treatment") == 1), design, worths)
     return tuple(
@@ -241,10 +242,10 @@ def _uses(counts: list[_Counts]) -> dict[str, Uses]:
             by_kind[f"kind={kind}"] = by_kind.get(f"kind={kind}", np.zeros(_SUMS)) + sums
             by_kind[""] = by_kind[""] + sums
     slope = _scope_slope(by_offer)
-    everything = _use(by_kind[""], rate=0.5, slope=slope)
-    kinds = {name: _use(sums, rate=everything.rate, slope=slope) for name, sums in by_kind.items() if name}
+    everything = _use(by_kind[""], prior=Uses(rate=0.5, factor=1.0, loss=0.0), slope=slope)
+    kinds = {name: _use(sums, prior=everything, slope=slope) for name, sums in by_kind.items() if name}
     offers = {
-        name.split("\n")[1]: _use(sums, rate=kinds["kind=" + name.split("\n")[0]].rate, slope=slope)
+        name.split("\n")[1]: _use(sums, prior=kinds["kind=" + name.split("\n")[0]], slope=slope)
         for name, sums in by_offer.items()
     }
     return {"": everything} | kinds | offers
@@ -258,8 +259,9 @@ def _scope_slope(by_offer: _Counts) -> float:
     return float((both - scope * uses / np.maximum(buyers, 1)).sum() / (spread + _SLOPE_PRIOR))
 
 
-def _use(sums: Numbers, *, rate: float, slope: float) -> Uses:
-    buyers, uses, face, loss, square, scope = (float(value) for value in sums[:6])
+def _use(sums: Numbers, *, prior: Uses, slope: float) -> Uses:
+    """Of one offer or kind; its rate, and the affinity at which that holds, are drawn to `prior`'s."""
+    buyers, uses, face, loss, square, scope, scope_square, _ = (float(value) for value in sums)
     factor, money = 1.0, 0.0
     if uses >= 2:
         mean = loss / uses
@@ -271,9 +273,9 @@ def _use(sums: Numbers, *, rate: float, slope: float) -> Uses:
         else:
             money = max(mean - error, 0.0) if mean > 0 else 0.0
     return Uses(
-        rate=(uses + _RATE_PRIOR * rate) / (buyers + _RATE_PRIOR),
-        slope=slope,
-        middle=scope / max(buyers, 1.0),
+        rate=(uses + _RATE_PRIOR * prior.rate) / (buyers + _RATE_PRIOR),
         factor=factor,
         loss=float(money),
+        slope=slope,
+        middle=(scope + _RATE_PRIOR * prior.middle) / (buyers + _RATE_PRIOR) if scope_square > 0 else 0.0,
     )

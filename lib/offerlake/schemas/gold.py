@@ -93,7 +93,7 @@ OFFER_CONTEXT_COLUMNS = (
 
 _DAY = (
     Col("event_day", "date", "UTC day on which it happened"),
-    Col("since", "date", "first as_of on which it counts: the day after it had both happened and arrived"),
+    Col("since", "date", "first as_of on which it counts: the day after all that it takes had happened and arrived"),
 )
 
 
@@ -135,6 +135,7 @@ USER_DAYS = Table(
     layer="gold",
     grain="what one user did on one day, as far as it counts from one as_of on",
     key=("user_id", "event_day", "since"),
+    retention="log_days",
     columns=(
         _USER,
         *_DAY,
@@ -157,6 +158,7 @@ USER_CATEGORY_DAYS = Table(
     layer="gold",
     grain="what one user viewed and bought of one category on one day, from one as_of to another",
     key=("user_id", "category", "event_day", "since", "known_to"),
+    retention="log_days",
     columns=(
         _USER,
         Col("category", "string", "top-level category of the products as known in [since, known_to)"),
