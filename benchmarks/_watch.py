@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,28 +16,23 @@ class Taken:
 
     seconds: float
     peak_mb: int
-    output: str
 
 
 def watch(*arguments: str) -> Taken:
-    """`offerlake` with these arguments; what it prints on stdout comes back.
+    """`offerlake` with these arguments; what it prints goes to stderr.
 
     Raises:
         SystemExit: It ends with another code than 0.
     """
     begun, peak = time.monotonic(), 0
-    with tempfile.TemporaryFile("w+") as printed:
-        command = [sys.executable, "-m", "offerlake", *arguments]
-        process = subprocess.Popen(command, stdout=printed, text=True, start_new_session=True)
-        while process.poll() is None:
-            peak = max(peak, _memory(process.pid))
-            time.sleep(0.5)
-        printed.seek(0)
-        output = printed.read()
+    command = [sys.executable, "-m", "offerlake", *arguments]
+    process = subprocess.Popen(command, stdout=sys.stderr, start_new_session=True)
+    while process.poll() is None:
+        peak = max(peak, _memory(process.pid))
+        time.sleep(0.5)
     if process.returncode:
-        sys.stderr.write(output)
         sys.exit(process.returncode)
-    return Taken(round(time.monotonic() - begun, 1), peak // 1024, output)
+    return Taken(round(time.monotonic() - begun, 1), peak // 1024)
 
 
 def _memory(session: int) -> int:

@@ -67,6 +67,7 @@ def test_jobs_write_their_day_and_leave_the_others(spark: SparkSession, settings
     }
     metrics = {row.name: row.value for row in lake.read("metrics").collect()}
     assert (metrics["examples.final"], metrics["examples.open"]) == (1.0, 1.0)
+    assert run("2025-03-20") == first
     with pytest.raises(DataError, match="as_of: got 2025-03-01, before which no user's click or order had arrived"):
         execute(jobs["build_features"], spark=spark, settings=chosen, as_of=day("2025-03-01"), run_id="early")
 

@@ -90,6 +90,11 @@ class Design:
         """Coefficients of each block."""
         return [len(block.terms) * (len(self.numbers) if block.users else 1) for block in self.blocks]
 
+    @property
+    def crossed(self) -> int:
+        """Number of blocks with users: columns of `user_effects`."""
+        return sum(block.users for block in self.blocks)
+
     def users(self, batch: pa.StructArray) -> Numbers:
         """U (rows, numbers): standardised, a missing one 0, within ±`_CLIP`."""
         x = users_of(batch)[:, [_PLACES[name] for name in self.numbers]]

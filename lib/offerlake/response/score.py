@@ -153,8 +153,7 @@ def value_pairs(scored: DataFrame, models: ScoringModels, *, contact_cost: Mappi
 
 def _user_part(model: UpliftModel, batch: pa.StructArray) -> pa.ListArray:
     fold, design = np.asarray(batch.field("fold")), model.design
-    crossed = sum(block.users for block in design.blocks)
-    result = np.zeros((len(batch), _MONEY + crossed))
+    result = np.zeros((len(batch), _MONEY + design.crossed))
     for number, worth in enumerate(model.worth):
         at = np.flatnonzero(fold == number)
         row = batch.field("row").take(pa.array(at))
@@ -180,16 +179,16 @@ def _priced(models: ScoringModels) -> Column:
 
 def _priced_batch(model: UpliftModel, batch: pa.StructArray) -> pa.StructArray:
     fold, design = np.asarray(batch.field("fold")), model.design
-    users = matrix(batch.field("user"), _MONEY + sum(block.users for block in design.blocks))
+    users = matrix(batch.field("user"), _MONEY + design.crossed)
     result = np.zeros((4, len(batch)))
     for number, worth in enumerate(model.worth):
         at = np.flatnonzero(fold == number)
         row = batch.field("row").take(pa.array(at))
         margin, value = users[at, :_MONEY].T
-        used, cost = worth.use(design, row, value)
+        terms = design.offer_terms(row)
+        used, cost = worth.use(design, row, terms, value)
         effect = np.zeros(len(at))
         if model.effect is not None:
-            terms = design.offer_terms(row)
             effect = design.effect(users[at, _MONEY:], terms, model.effect.coefficients[number])
         result[:, at] = np.stack([effect, margin, cost, used])
     names = ["uplift", "order_margin", "redemption_cost", "used"]

@@ -69,14 +69,19 @@ class Worth:
             _held(columns @ np.array(self.value), self.mean_value),
         )
 
-    def use(self, design: Design, batch: pa.StructArray, order_value: Numbers) -> tuple[Numbers, Numbers]:
-        """P(uses the offer | buys) and the cost of one use in money, (rows,) each; 0 for rows without an offer."""
+    def use(
+        self, design: Design, batch: pa.StructArray, terms: Numbers, order_value: Numbers
+    ) -> tuple[Numbers, Numbers]:
+        """P(uses the offer | buys) and the cost of one use in money, (rows,) each; 0 for rows without an offer.
+
+        `terms` is `design.offer_terms(batch)`.
+        """
         named = pc.binary_join_element_wise(batch.field("kind"), pc.fill_null(batch.field("offer_id"), ""), "\n")
         pairs = named.dictionary_encode()
         found = [self._uses(*pair.split("\n")) for pair in pairs.dictionary.to_pylist()]
         place = np.asarray(pairs.indices)
         rate, factor, loss, slope, middle = np.array([astuple(item) for item in found]).reshape(-1, 5).T[:, place]
-        rate = np.clip(rate + slope * (_scope_of(design, batch) - middle), _LEAST_RATE * rate, 1)
+        rate = np.clip(rate + slope * (_scope_of(design, terms) - middle), _LEAST_RATE * rate, 1)
         face = design.face_value(batch, order_value)
         sent = ~np.asarray(pc.equal(batch.field("kind"), "none").to_numpy(zero_copy_only=False), dtype=bool)
         return np.where(sent, rate, 0), np.where(sent, np.where(face > 0, factor * face, loss), 0)
@@ -97,9 +102,9 @@ class Worth:
         )
 
 
-def _scope_of(design: Design, batch: pa.StructArray) -> Numbers:
-    """Standardised scope affinity (rows,); 0 for offers for everything."""
-    return design.offer_terms(batch)[:, design.terms.index("scope")]
+def _scope_of(design: Design, terms: Numbers) -> Numbers:
+    """Standardised scope affinity (rows,), of `design.offer_terms`; 0 for offers for everything."""
+    return terms[:, design.terms.index("scope")]
 
 
 def _held(value: Numbers, mean: float) -> Numbers:
@@ -208,7 +213,7 @@ def _use_sums(rows: DataFrame, design: Design, worths: list[Worth]) -> list[_Cou
             pair = pc.binary_join_element_wise(row.field("kind"), row.field("offer_id"), "\n")
             names = pair.to_numpy(zero_copy_only=False).astype(str)
             used, got, off = (np.asarray(batch.column(name)) for name in ("redeemed", "gross_margin", "use_value"))
-            users, scope = design.users(row), _scope_of(design, row)
+            users, scope = design.users(row), _scope_of(design, design.offer_terms(row))
             for number in np.unique(fold):
                 margin, value = worths[int(number)].order(design, row, users)
                 face = design.face_value(row, value)
