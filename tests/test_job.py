@@ -74,6 +74,23 @@ def test_a_job_that_fails_leaves_its_error_and_no_metrics(spark: SparkSession, m
     assert Ledger(lake, mine, run_id="r1", as_of=DAY).attempt("bad") == 2
 
 
+def test_numbers_of_a_failed_attempt_are_replaced_by_the_next(spark: SparkSession, mine: Settings) -> None:
+    def work(ctx: Context) -> None:
+        ctx.metric("seen", float(ctx.attempt))
+        if ctx.attempt == 1:
+            ctx.flush_metrics()  # as before a gate that refuses
+            raise DataError("refused", fix="Try again.")
+        ctx.metric("more", 5.0)
+
+    job = Job("gate", reads=(), writes=(), run=work)
+    with pytest.raises(DataError, match="refused"):
+        _run(spark, mine, job)
+    _run(spark, mine, job)
+
+    rows = Lake(spark, mine.run.lake).read("metrics").collect()
+    assert sorted((row["name"], row["value"]) for row in rows) == [("more", 5.0), ("seen", 2.0)]
+
+
 @pytest.mark.parametrize(
     ("act", "message"),
     [

@@ -92,6 +92,18 @@ def test_merge_updates_by_key(lake: Lake) -> None:
     assert found == {"a": 1.0, "b": 3.0, "c": 4.0}
 
 
+def test_what_is_known_to_be_new_is_appended_without_a_search(lake: Lake) -> None:
+    def rows(name: str) -> DataFrame:
+        return lake.spark.createDataFrame([("r1", D1, name, "all", 1.0, None, None)], table("metrics").struct)
+
+    lake.write("metrics", rows("a"))
+    assert lake.write("metrics", rows("b"), fresh=True).rows == 1
+    lake.write("metrics", rows("b"))
+    history = DeltaTable.forPath(lake.spark, lake.path("metrics")).history().orderBy("version").collect()
+    assert [row["operation"] for row in history] == ["CREATE TABLE", "MERGE", "WRITE", "MERGE"]
+    assert sorted(row["name"] for row in lake.read("metrics").collect()) == ["a", "b"]
+
+
 def test_null_where_none_may_be_is_refused_and_nothing_written(lake: Lake) -> None:
     lake.write("product_index", lake.spark.createDataFrame([("p1", 0)], table("product_index").struct))
     loose = lake.spark.createDataFrame([("p2", None)], "product_id string, idx int")
@@ -166,11 +178,11 @@ def test_two_runs_that_write_at_once(lake: Lake, monkeypatch: pytest.MonkeyPatch
     """The ledger's tables are written again; of another table it is told."""
     write, left = Lake._write, {"metrics": 2, "candidates": 1}
 
-    def conflicting(self: Lake, contract: Table, frame: DataFrame, where: Any) -> Written:
+    def conflicting(self: Lake, contract: Table, *given: Any, **named: Any) -> Written:
         if left[contract.name]:
             left[contract.name] -= 1
             raise PySparkException("[DELTA_CONCURRENT_APPEND] ConcurrentAppendException: files were added")
-        return write(self, contract, frame, where)
+        return write(self, contract, *given, **named)
 
     monkeypatch.setattr(Lake, "_write", conflicting)
     number = lake.spark.createDataFrame([("r", D1, "x", "all", 1.0, None, None)], schema=table("metrics").struct)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -64,6 +65,7 @@ class Context:
     outputs: dict[str, int] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     _metrics: list[tuple[Any, ...]] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def read(self, name: str) -> DataFrame:
         """A table that the job declares in `reads`, at the version it had when first read.
@@ -81,7 +83,8 @@ class Context:
         """Writes a table that the job declares in `writes`, see `Lake.write`; returns the rows written."""
         self._declared(name, self.job.writes, "writes")
         written = self.lake.write(name, frame, where=where)
-        self.outputs[name] = written.version
+        with self._lock:  # parts of a job side by side may write one table
+            self.outputs[name] = max(written.version, self.outputs.get(name, 0))
         return written.rows
 
     def count(self, **counts: int) -> None:
@@ -121,9 +124,10 @@ class Context:
         return Artifacts(self.lake).load(name)
 
     def flush_metrics(self) -> None:
-        """Writes the numbers noted so far."""
+        """Writes the numbers noted so far; what an earlier attempt may have written is replaced."""
         if self._metrics:
-            self.lake.write("metrics", self.spark.createDataFrame(self._metrics, schema=table("metrics").struct))
+            frame = self.spark.createDataFrame(self._metrics, schema=table("metrics").struct)
+            self.lake.write("metrics", frame, fresh=self.attempt == 1)
             self._metrics.clear()
 
     def _declared(self, name: str, names: Sequence[str], what: str) -> None:
@@ -139,16 +143,15 @@ def execute(
     as_of: date,
     run_id: str,
     force: bool = False,
-    lake: Lake | None = None,
+    ledger: Ledger | None = None,
 ) -> Context:
     """Runs one job with its ledger rows; the error of a job that fails is in the ledger and is raised again.
 
-    `lake` is the pipeline's own, which knows the tables that have been checked.
+    `ledger` is the pipeline's own, whose lake knows the tables that have been checked.
     """
-    lake = lake or Lake(spark, settings.run.lake)
-    ledger = Ledger(lake, settings, run_id=run_id, as_of=as_of)
+    ledger = ledger or Ledger(Lake(spark, settings.run.lake), settings, run_id=run_id, as_of=as_of)
     attempt = ledger.attempt(job.name)
-    context = Context(spark, settings, as_of, run_id, job, attempt, lake, force)
+    context = Context(spark, settings, as_of, run_id, job, attempt, ledger.lake, force)
     ledger.record(job.name, attempt, "start")
     begun = time.monotonic()
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import threading
 from datetime import UTC, date, datetime
 from itertools import count
 from pathlib import Path
@@ -62,20 +63,29 @@ def choose_run_id(lake: Lake, settings: Settings, as_of: date, *, force: bool) -
 
 
 class Ledger:
-    """Writes and reads the events of one run."""
+    """Writes and reads the events of one run; jobs side by side share it."""
 
     def __init__(self, lake: Lake, settings: Settings, *, run_id: str, as_of: date) -> None:
-        self._lake = lake
+        self.lake = lake
         self._settings = settings
         self.run_id = run_id
         self.as_of = as_of
+        self._begun: dict[str, int] | None = None  # job to its starts, read once: a query takes as long as a small job
+        self._lock = threading.Lock()
 
     def attempt(self, job: str) -> int:
         """Number of the attempt that begins now, from 1."""
-        if not self._lake.exists("runs"):
-            return 1
-        rows = self._events().where((F.col("job") == job) & (F.col("event") == "start"))
-        return rows.count() + 1
+        with self._lock:
+            if self._begun is None:
+                self._begun = self._starts()
+            self._begun[job] = self._begun.get(job, 0) + 1
+            return self._begun[job]
+
+    def _starts(self) -> dict[str, int]:
+        if not self.lake.exists("runs"):
+            return {}
+        starts = self._events().where(F.col("event") == "start").groupBy("job").agg(F.count("*").alias("number"))
+        return {row["job"]: row["number"] for row in starts.collect()}
 
     def record(self, job: str, attempt: int, event: str, **fields: Any) -> None:
         """Appends one event: start, finish or fail; `fields` are further columns of `runs`."""
@@ -94,11 +104,11 @@ class Ledger:
         }
         contract = table("runs")
         values = tuple(row.get(name) for name in contract.names)
-        self._lake.write("runs", self._lake.spark.createDataFrame([values], schema=contract.struct))
+        self.lake.write("runs", self.lake.spark.createDataFrame([values], schema=contract.struct))
 
     def unfinished(self) -> set[str]:
         """Jobs that this run had finished when it was last cut short; empty after a whole run."""
-        if not self._lake.exists("runs"):
+        if not self.lake.exists("runs"):
             return set()
         done: set[str] = set()
         rows = self._events().where(F.col("event") == "finish").orderBy("time").select("job")
@@ -107,4 +117,4 @@ class Ledger:
         return done
 
     def _events(self) -> DataFrame:
-        return self._lake.read("runs").where(F.col("run_id") == self.run_id)
+        return self.lake.read("runs").where(F.col("run_id") == self.run_id)

@@ -102,13 +102,13 @@ def run(
     todo = {job.name: job for job in (load_jobs().values() if part is None else part) if job.when(settings)}
     _check(todo, part)
     done = ledger.unfinished() if whole else set()
-    attempt = ledger.attempt(PIPELINE)
+    attempt = ledger.attempt(PIPELINE) if whole else 0
     if whole:
         ledger.record(PIPELINE, attempt, "start")
     begun = time.monotonic()
 
     def work(job: Job) -> bool:
-        context = execute(job, spark=spark, settings=settings, as_of=as_of, run_id=run_id, force=force, lake=lake)
+        context = execute(job, spark=spark, settings=settings, as_of=as_of, run_id=run_id, force=force, ledger=ledger)
         return bool(context.outputs)
 
     try:
