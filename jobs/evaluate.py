@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -10,8 +12,10 @@ from offerlake.decide.value import pair_value
 from offerlake.errors import GateError
 from offerlake.evaluate import offpolicy, oracle
 from offerlake.evaluate.totals import by_arm, totals
+from offerlake.evaluate.truth import Number
 from offerlake.features.offer_context import OF_USER, offer_context
 from offerlake.job import Context, Job, main
+from offerlake.parallel import both
 from offerlake.response.score import USER_PART, describe_users, load_models, value_pairs
 from offerlake.schemas.gold import USER_FEATURE_COLUMNS
 
@@ -24,10 +28,17 @@ def run(ctx: Context) -> None:
         ctx.metric(number.name, number.value, part=part)
     ctx.metric("offers.value_model", sums["model"]["value"])
     known = _numbers(ctx)
-    for number in offpolicy.numbers(_policy_value(ctx, known.get("offers.price")), users=sums["model"]["users"]):
+
+    def estimated() -> list[Number]:
+        value = _policy_value(ctx, known.get("offers.price"))
+        return offpolicy.numbers(value, users=sums["model"]["users"])
+
+    def true() -> list[Number]:
+        truth = ctx.settings.evaluate.truth
+        return [] if truth is None else _truth(ctx, rows, f"{truth.rstrip('/')}/outcomes")
+
+    for number in chain(*both(estimated, true)):
         ctx.metric(number.name, number.value, low=number.low, high=number.high)
-    if ctx.settings.evaluate.truth is not None:
-        _truth(ctx, rows, f"{ctx.settings.evaluate.truth.rstrip('/')}/outcomes")
     auc = known.get("response.auc")
     passed = auc is not None and auc >= ctx.settings.evaluate.min_auc
     ctx.metric("gate.passed", float(passed))
@@ -79,9 +90,9 @@ def _policy_value(ctx: Context, price: float | None) -> offpolicy.PolicyValue | 
     )  # fmt: skip
 
 
-def _truth(ctx: Context, rows: DataFrame, outcomes: str) -> None:
+def _truth(ctx: Context, rows: DataFrame, outcomes: str) -> list[Number]:
     randomised = ctx.read("examples")
-    for number in oracle.oracle_numbers(
+    return oracle.oracle_numbers(
         _scores(ctx).withColumn("value", pair_value()),
         ctx.spark.read.parquet(outcomes),
         ctx.read("user_features").where(F.col("as_of") == ctx.as_of),
@@ -91,8 +102,7 @@ def _truth(ctx: Context, rows: DataFrame, outcomes: str) -> None:
         assign=assign_here,
         samples=ctx.settings.evaluate.bootstrap,
         seed=ctx.settings.run.seed,
-    ):
-        ctx.metric(number.name, number.value, low=number.low, high=number.high)
+    )
 
 
 JOB = Job(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from offerlake import files
-from offerlake.ingest.feed import read_feed
+from offerlake.ingest.feed import Batch, read_feed
 from offerlake.ingest.mapping import load_source
 from offerlake.job import Context, Job, main
+from offerlake.parallel import side_by_side
 from offerlake.schemas.bronze import FEEDS
 
 RAW = tuple(f"raw_{name}" for name in FEEDS)
@@ -18,13 +19,13 @@ def run(ctx: Context) -> None:
     source = load_source(ctx.settings.run.source)
     landing = files.qualified(ctx.spark, ctx.settings.run.landing)
     loaded_at = datetime.now(tz=UTC)
-    batches = {}
-    for name in FEEDS:
+
+    def read(name: str) -> Batch | None:
         ctx.lake.create(f"raw_{name}")
         if name in source.none:
-            continue
+            return None
         known = {row[0] for row in ctx.read(f"raw_{name}").select("source").distinct().collect()}
-        batch = read_feed(
+        return read_feed(
             ctx.spark,
             name,
             source.feed(name),
@@ -33,13 +34,18 @@ def run(ctx: Context) -> None:
             loaded_at=loaded_at,
             quote=ctx.settings.ingest.max_value_chars,
         )
-        if batch is not None:
-            batches[name] = batch
-    for name, batch in batches.items():
+
+    def write(name: str) -> int:
+        batch = batches[name]
         if batch.refused:
             ctx.write("quarantine", batch.quarantined)
         rows = ctx.write(f"raw_{name}", batch.good)
         batch.held.unpersist()
+        return rows
+
+    found = zip(FEEDS, side_by_side(read, FEEDS), strict=True)
+    batches = {name: batch for name, batch in found if batch is not None}
+    for (name, batch), rows in zip(batches.items(), side_by_side(write, batches), strict=True):
         ctx.count(rows_in=batch.rows, rows_out=rows, quarantined=batch.refused)
         ctx.metric(f"ingest.{name}.rows", rows)
         ctx.metric(f"ingest.{name}.quarantined", batch.refused)

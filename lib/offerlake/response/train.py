@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -15,6 +14,7 @@ from pyspark.sql import functions as F
 
 from offerlake.config import ResponseSettings
 from offerlake.errors import DataError
+from offerlake.parallel import side_by_side
 from offerlake.randomness import fold, uniform
 from offerlake.response.calibration import Bins, Calibration, binned, fit, pooled
 from offerlake.response.features import CATEGORIES, NUMBERS, VECTOR, Columns, encode, encoder, learnable
@@ -96,7 +96,7 @@ def train_response(examples: DataFrame, *, settings: ResponseSettings, label: st
         def validated(engine: Engine) -> Judged:
             return _validated(rows, engine, settings=settings, seed=seed, size=counted["train"])
 
-        validation = dict(zip(candidates, _side_by_side(validated, candidates), strict=True))
+        validation = dict(zip(candidates, side_by_side(validated, candidates), strict=True))
         best = min(candidates, key=lambda engine: validation[engine].accuracy.log_loss or 0.0)
         model = _cross_fitted(rows, best, settings=settings, label=label, seed=seed, size=counted["fit"])
         test = None if settings.test_from is None else _tested(rows, model, seed=seed)
@@ -223,7 +223,7 @@ def _cross_fitted(
         share = 1 - 1 / settings.folds
         return _fitted(rows, teaching, engine, settings=settings, seed=seed, size=size * share)
 
-    fitted = _side_by_side(one, range(settings.folds))
+    fitted = side_by_side(one, range(settings.folds))
     later = rows.frame.where((F.col("part") == "validation") & F.col("fits"))
     parts = []
     for number, model in enumerate(fitted):
@@ -261,12 +261,6 @@ def _tested(rows: _Rows, model: ResponseModel, *, seed: int) -> Judged:
         of_none = (model.nothing or model.offered)[number].column(F.col("raw"))
         parts.append(own.withColumn("p", F.when(F.col("group") == "offered", offered).otherwise(of_none)))
     return judged(_union(parts), seed=seed)
-
-
-def _side_by_side(make: Callable[[Any], Any], of: Iterable[Any]) -> list[Any]:
-    """Fits two at a time: the driver's work for one fills the pauses of the other."""
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        return list(pool.map(make, of))
 
 
 def _union(frames: Sequence[DataFrame]) -> DataFrame:

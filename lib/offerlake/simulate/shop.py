@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from offerlake import files
 from offerlake.config import Settings
 from offerlake.errors import DataError
+from offerlake.parallel import both, side_by_side
 from offerlake.simulate import bots as robots
 from offerlake.simulate import offers as arms_of
 from offerlake.simulate.baskets import basket_moments, price_tables
@@ -80,32 +81,35 @@ def _make(spark: SparkSession, settings: Settings, made_at: Calendar, *, landing
     products = catalogue(spark, products=own.products, seed=own.seed, known=start)
     users = people(spark, settings, products, truth)
     arms = arms_of.arms(spark, settings.decide.contact_cost)
-    outcomes(users, arms, effects=own.effects).write.mode("overwrite").parquet(f"{truth}/outcomes")
     visitors = robots.bots(spark, own)
-    visitors.write.mode("overwrite").parquet(f"{truth}/bots")
-
     draws = Draws(own, made_at)
-    earlier = place.keep(windows(users, arms, draws), "windows")
-    every = earlier.unionByName(place.keep(campaign(users, arms, earlier, draws), "campaign"))
-    bought = place.keep(orders(every, users, arms, draws), "orders")
-    lines = place.keep(order_lines(bought, draws), "lines")
+
+    def known() -> None:
+        outcomes(users, arms, effects=own.effects).write.mode("overwrite").parquet(f"{truth}/outcomes")
+        visitors.write.mode("overwrite").parquet(f"{truth}/bots")
+
+    def kept() -> tuple[DataFrame, ...]:
+        earlier = place.keep(windows(users, arms, draws), "windows")
+        every = earlier.unionByName(place.keep(campaign(users, arms, earlier, draws), "campaign"))
+        bought = place.keep(orders(every, users, arms, draws), "orders")
+        return every, bought, place.keep(order_lines(bought, draws), "lines")
+
+    (every, bought, lines), _ = both(kept, known)
     clicked = browsing(visits(users, own, made_at), own).select(*RAW).unionByName(purchases(lines, own).select(*RAW))
 
     feeds = Feeds(own, made_at)
     end = datetime.fromtimestamp(made_at.end_ms / 1000, tz=UTC)
     offers = arms_of.offer_feed(spark, start=start, end=end, categories=tuple(c.name for c in CATEGORIES))
-    written = {
-        feed.name: place.write(feed)
-        for feed in (
-            feeds.products(products),
-            feeds.users(users_feed(users, seed=own.seed, start_ms=made_at.start_ms, end_ms=made_at.end_ms)),
-            feeds.offers(offers),
-            feeds.exposures(every, arms),
-            feeds.orders(lines),
-            feeds.redemptions(bought, lines),
-            feeds.clicks(clicked, robots.bot_clicks(visitors, own, made_at)),
-        )
-    }
+    wanted = (
+        feeds.clicks(clicked, robots.bot_clicks(visitors, own, made_at)),  # the longest first
+        feeds.products(products),
+        feeds.users(users_feed(users, seed=own.seed, start_ms=made_at.start_ms, end_ms=made_at.end_ms)),
+        feeds.offers(offers),
+        feeds.exposures(every, arms),
+        feeds.orders(lines),
+        feeds.redemptions(bought, lines),
+    )
+    written = {feed.name: made for feed, made in zip(wanted, side_by_side(place.write, wanted), strict=True)}
     found = _dirt({name: records for name, (records, _) in written.items()}, truth)
     summary = Summary(own.users, {name: rows for name, (_, rows) in written.items()}, found, made_at.end.isoformat())
     place.clear(users)
