@@ -34,9 +34,10 @@ _FIXED = {
 _JAVA = "-Duser.timezone=UTC -Dio.netty.tryReflectionSetAccessible=true"
 # Everything in one process on a few cores. Spark's code for a plan lives as long as the plan: compiling it thoroughly
 # took a third of the time of reading the test shop, so that is left to what runs ten times longer than usual; the code
-# of a whole pipeline is more than Java keeps by itself; and the collector has no threads that compete with the tasks.
+# of a whole pipeline is more than Java keeps by itself, and each step of the classes' memory would cost a full
+# collection; and the collector has no threads that compete with the tasks.
 _LOCAL_JAVA = (
-    "-XX:+UseParallelGC -XX:ReservedCodeCacheSize=512m -XX:Tier4InvocationThreshold=50000 "
+    "-XX:+UseParallelGC -XX:ReservedCodeCacheSize=512m -XX:MetaspaceSize=768m -XX:Tier4InvocationThreshold=50000 "
     "-XX:Tier4MinInvocationThreshold=6000 -XX:Tier4CompileThreshold=150000 -XX:Tier4BackEdgeThreshold=400000"
 )
 

@@ -79,9 +79,11 @@ def scope_history(
         as_of, user_id, offer_id, scope_size, scope_signs, scope_units, scope_products (bigint?), scope_last
         (timestamp?); unique; null where there is no sign.
     """
+    # Offers for everything are left out before anything is made distinct: they are most of the pairs.
     dated = versions(offers.withColumn("scope_id", _scope_id()), "offer_id", ["scope_id"])
-    wanted = with_version(pairs.where(F.col("offer_id").isNotNull()).distinct(), dated, "offer_id", day="as_of")
-    scoped = wanted.where(F.col("scope_id").isNotNull())
+    parts = F.broadcast(dated.where(F.col("scope_id").isNotNull()).withColumnRenamed("offer_id", "_key"))
+    known = (F.col("offer_id") == F.col("_key")) & valid_on(F.col("as_of"))
+    scoped = pairs.join(parts, on=known, how="inner").select(*_PAIR, "scope_id").distinct()
     members = _members(offers, offer_products, products)
     signed = signs(clicks, order_lines).join(members, on="product_id", how="inner")
     found = (
