@@ -16,7 +16,7 @@ from offerlake.response.models import ResponseModel
 from offerlake.response.train import Trained, labels_of, train_response
 from response.planted import START, Shop, frame, shop
 
-SEED = 7
+SEED, USERS = 7, 10_000
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def quick(settings: Settings) -> ResponseSettings:
 
 @pytest.fixture(scope="module")
 def planted() -> Shop:
-    return shop(users=2500, rounds=4)
+    return shop(users=USERS, rounds=4)
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +40,12 @@ def test_the_better_model_on_later_days_is_chosen_and_both_are_told(trained: Tra
     assert trained.model.engine == min(losses, key=lambda engine: losses[engine])
     assert trained.split.validation_from == START + timedelta(days=42)
     assert trained.rows == {
-        "all": 10_000, "fit": 10_000, "train": 7_500, "validation": 2_500, "test": 0, "no_history": 0, "straddling": 0
+        "all": 40_000, "fit": 40_000, "train": 30_000, "validation": USERS, "test": 0, "no_history": 0, "straddling": 0
     }  # fmt: skip
     for judged in trained.validation.values():
         assert judged.accuracy.auc is not None
         assert 0.6 < judged.accuracy.auc < 0.85
-        assert sum(rows for rows, _, _ in judged.bins) == 2_500
+        assert sum(rows for rows, _, _ in judged.bins) == USERS
 
 
 def test_columns_that_never_change_are_left_out(trained: Trained) -> None:
@@ -122,7 +122,7 @@ def test_days_without_history_and_the_test_days_teach_nothing(
     settings = quick.model_copy(update={"test_from": last})
     found = train_response(frame(spark, rows), settings=settings, label="responded", seed=SEED)
     assert found.rows == {
-        "all": 10_000, "fit": 4_990, "train": 2_490, "validation": 2_500, "test": 2_500, "no_history": 2_500,
+        "all": 40_000, "fit": 19_990, "train": 9_990, "validation": USERS, "test": USERS, "no_history": USERS,
         "straddling": 10,
     }  # fmt: skip
     assert found.test is not None
@@ -137,7 +137,7 @@ def test_bad_examples_are_told(spark: SparkSession, planted: Shop, quick: Respon
     with pytest.raises(DataError, match="never 1"):
         train_response(frame(spark, few.assign(responded=0)), settings=quick, label="responded", seed=SEED)
     one_day = few[few["shown_date"] == START]
-    with pytest.raises(DataError, match="two"):
+    with pytest.raises(DataError, match=r"shown on 1 day"):
         train_response(frame(spark, one_day), settings=quick, label="responded", seed=SEED)
     one_user = planted.rows[planted.rows["user_id"] == "u000001"].assign(responded=[0, 1, 0, 1])
     with pytest.raises(DataError, match=r"response\.folds"):

@@ -58,26 +58,31 @@ def test_killed_on_executors_and_run_again_it_is_the_same_row_for_row(
 
     process = subprocess.Popen(
         command,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
         env=environment,
         cwd=tmp_path,
     )
-    assert process.stderr is not None
-    seen = next((line for line in process.stderr if " clean_clicks " in line), None)
+    assert process.stdout is not None
+    told = []
+    for line in process.stdout:  # spark-submit gives both streams of the program on stdout
+        told.append(line)
+        if " clean_clicks " in line:
+            break
     os.killpg(process.pid, signal.SIGKILL)  # driver, executors and Python workers, whatever they are doing
     process.wait()
-    process.stderr.close()
-    assert seen is not None
+    process.stdout.close()
+    assert " clean_clicks " in told[-1], "".join(told)[-4000:]
     assert not Lake(spark, str(lake)).exists("user_offers")
 
     before = set(shipped.imports.iterdir())
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
 
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert json.loads(done.stdout)["run_id"] == demo.lake.read("user_offers").first()["run_id"]  # type: ignore[index]
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    answer = next(line for line in done.stdout.splitlines() if line.startswith("{"))
+    assert json.loads(answer)["run_id"] == demo.lake.read("user_offers").first()["run_id"]  # type: ignore[index]
     found = Lake(spark, str(lake))
     finished = found.read("runs").where(F.col("event") == "finish").groupBy("job").count().collect()
     attempts = {row["job"]: row["count"] for row in finished}

@@ -36,9 +36,9 @@ def submit(job: str, *options: str, cwd: Path) -> subprocess.CompletedProcess[st
 def test_two_jobs_one_after_the_other(spark: SparkSession, demo: Demo, tmp_path: Path) -> None:
     lake = ["--lake", str(tmp_path / "lake")]
     first = submit("ingest.py", *lake, "--set", f"run.landing={demo.root / 'lake-landing'}", cwd=tmp_path)
-    assert first.returncode == 0, first.stderr[-3000:]
+    assert first.returncode == 0, first.stdout + first.stderr[-3000:]
     second = submit("clean_users.py", *lake, cwd=tmp_path)
-    assert second.returncode == 0, second.stderr[-3000:]
+    assert second.returncode == 0, second.stdout + second.stderr[-3000:]
     users = Lake(spark, str(tmp_path / "lake")).read("users")
     assert users.select("user_id").distinct().count() >= USERS
 
@@ -47,5 +47,6 @@ def test_two_jobs_one_after_the_other(spark: SparkSession, demo: Demo, tmp_path:
 def test_a_mistake_ends_with_its_exit_code_and_the_fix(tmp_path: Path) -> None:
     done = submit("ingest.py", "--lake", str(tmp_path / "lake"), "--set", "run.landign=x", cwd=tmp_path)
     assert done.returncode == 2
-    assert "Did you mean run.landing?" in done.stderr
+    assert "Did you mean run.landing?" in done.stdout  # spark-submit gives both streams of the program on stdout
+    assert "Traceback" not in done.stdout + done.stderr
     assert not (tmp_path / "lake").exists()
