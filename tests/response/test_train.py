@@ -137,8 +137,9 @@ def test_bad_examples_are_told(spark: SparkSession, planted: Shop, quick: Respon
     with pytest.raises(DataError, match="never 1"):
         train_response(frame(spark, few.assign(responded=0)), settings=quick, label="responded", seed=SEED)
     one_day = few[few["shown_date"] == START]
-    with pytest.raises(DataError, match=r"shown on 1 day"):
+    with pytest.raises(DataError, match="shown on 1 day") as told:
         train_response(frame(spark, one_day), settings=quick, label="responded", seed=SEED)
+    assert "two" in told.value.fix
     one_user = planted.rows[planted.rows["user_id"] == "u000001"].assign(responded=[0, 1, 0, 1])
     with pytest.raises(DataError, match="without the users of fold") as told:
         train_response(

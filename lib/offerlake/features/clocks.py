@@ -65,7 +65,7 @@ def valid_on(day: Column) -> Column:
     return (day >= F.col("known_from")) & (F.col("known_to").isNull() | (day < F.col("known_to")))
 
 
-def with_version(frame: DataFrame, dimension: DataFrame, key: str, *, day: str) -> DataFrame:
+def with_version(frame: DataFrame, dimension: DataFrame, key: str, *, day: str, how: str = "left") -> DataFrame:
     """Adds to each row the version of `key` that was the newest known on its `day`; nulls where there is none.
 
     Args:
@@ -73,7 +73,8 @@ def with_version(frame: DataFrame, dimension: DataFrame, key: str, *, day: str) 
         dimension: What `versions` gives.
         key: The dimension's id.
         day: A date column of `frame`.
+        how: `inner`: rows without a version are left out.
     """
     other = dimension.withColumnRenamed(key, "_key")
     matches = (F.col(key) == F.col("_key")) & valid_on(F.col(day))
-    return frame.join(other, on=matches, how="left").drop("_key", "known_from", "known_to")
+    return frame.join(other, on=matches, how=how).drop("_key", "known_from", "known_to")

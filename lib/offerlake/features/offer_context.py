@@ -81,9 +81,8 @@ def scope_history(
     """
     # Offers for everything are left out before anything is made distinct: they are most of the pairs.
     dated = versions(offers.withColumn("scope_id", _scope_id()), "offer_id", ["scope_id"])
-    parts = F.broadcast(dated.where(F.col("scope_id").isNotNull()).withColumnRenamed("offer_id", "_key"))
-    known = (F.col("offer_id") == F.col("_key")) & valid_on(F.col("as_of"))
-    scoped = pairs.join(parts, on=known, how="inner").select(*_PAIR, "scope_id").distinct()
+    of_parts = dated.where(F.col("scope_id").isNotNull())
+    scoped = with_version(pairs, of_parts, "offer_id", day="as_of", how="inner").distinct()
     members = _members(offers, offer_products, products)
     signed = signs(clicks, order_lines).join(members, on="product_id", how="inner")
     found = (
