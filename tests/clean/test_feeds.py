@@ -158,7 +158,7 @@ def test_orders(spark: SparkSession, clean: CleanSettings, known: dict[str, Any]
             ({}, "good"),
             ({}, "duplicate"),
             ({"quantity": "3"}, "changed:order_id,line_id"),
-            ({"line_id": "2", "unit_price": None, "discount": None, "net_amount": "9"}, "good"),
+            ({"line_id": "2", "unit_price": None, "discount": None, "net_amount": "9", "coupon_amount": "0.5"}, "good"),
             ({"line_id": "3", "unit_price": None}, "missing:unit_price"),
             ({"line_id": "4", "quantity": "0"}, "range:quantity"),
             ({"line_id": "5", "quantity": "-2147483648"}, "range:quantity"),
@@ -167,6 +167,7 @@ def test_orders(spark: SparkSession, clean: CleanSettings, known: dict[str, Any]
             ({"line_id": "7", "net_amount": "n/a"}, "unparsable:net_amount"),
             ({"line_id": "8", "unit_price": "2000000"}, "range:unit_price"),
             ({"line_id": "9", "discount": "11"}, "range:net_amount"),
+            ({"line_id": "10", "coupon_amount": "-1"}, "range:coupon_amount"),
             (back, "good"),
             ({**back, "line_id": "2", "user_id": "u2"}, "return_without_purchase:product_id"),
             ({**back, "line_id": "3", "order_time": "2025-01-05T12:00:00Z"}, "return_without_purchase:product_id"),
@@ -193,6 +194,7 @@ def test_orders(spark: SparkSession, clean: CleanSettings, known: dict[str, Any]
         ("b", "1"): (-1, Decimal(5), Decimal(1), Decimal(-4)),
         ("2", "1"): (2, Decimal(5), Decimal(1), Decimal(9)),
     }
+    assert [good["1", line]["coupon_amount"] for line in "12"] == [None, Decimal("0.5")]
     assert good["1", "1"]["arrived_at"].astimezone(UTC) == datetime(2025, 1, 6, 12, 30, tzinfo=UTC)
     assert [good[key, "1"]["known_product"] for key in ("1", "2")] == [True, False]
 
@@ -301,7 +303,7 @@ def test_offers(spark: SparkSession, clean: CleanSettings) -> None:
             ({"offer_id": "o5", "kind": "bribe"}, "unknown:kind"),
             ({"offer_id": "o6", "valid_to": AT}, "range:valid_to"),
             ({"offer_id": "o7", "scope": "category"}, "missing:scope_values"),
-            ({"offer_id": "o8", "scope": "brand", "scope_values": "Own|Other"}, "good"),
+            ({"offer_id": "o8", "scope": "brand", "scope_values": "Own|Other", "campaign_type": " own "}, "good"),
             ({"offer_id": "o9", "scope": "galaxy"}, "unknown:scope"),
             (
                 {"offer_id": "o10", "cost_per_redemption": "-1", "max_redemptions": "x"},
@@ -316,6 +318,7 @@ def test_offers(spark: SparkSession, clean: CleanSettings) -> None:
         (row["offer_id"], row["depth"], row["scope_values"], row["channels"]) for row in cleaned.good.collect()
     )
     assert good == [("o1", 0.2, [], ["email", "app"]), ("o4", 20.0, [], None), ("o8", 0.2, ["Own", "Other"], None)]
+    assert {row["offer_id"]: row["campaign_type"] for row in cleaned.good.collect()}["o8"] == "own"
 
 
 def test_offer_products(spark: SparkSession, clean: CleanSettings, known: dict[str, Any]) -> None:

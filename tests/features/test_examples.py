@@ -35,7 +35,7 @@ def _made(spark: SparkSession) -> Shop:
              "scope_values": ["Food", "Food > Fruit"]},
             {"offer_id": "brand", "kind": "gift", "scope": "brand", "scope_values": ["A", "B"]},
             {"offer_id": "list", "kind": "coupon_book", "scope": "products"},
-            {"offer_id": "all", "kind": "amount_off", "depth": 50.0},
+            {"offer_id": "all", "kind": "amount_off", "depth": 50.0, "campaign_type": "spring"},
             {"offer_id": "all", "kind": "amount_off", "depth": 60.0, "arrived_at": "2025-03-04"},
         ],
         offer_products=[
@@ -196,6 +196,7 @@ def test_terms_of_the_offer(rows: Rows) -> None:
     assert rows["u all"]["depth"] == 50.0  # the version known on the day shown
     assert rows["v nothing"]["kind"] == "none"
     assert rows["v nothing"]["depth"] is None
+    assert [rows[key]["campaign_type"] for key in ("u all", "u fruit", "v nothing")] == ["spring", None, None]
     assert rows["u fruit"]["fixed_cost"] == 0.5
     assert (
         rows["u fruit"]["kind_affinity"] == rows["u fruit"]["click_rate_percent_off"] > rows["u food"]["kind_affinity"]

@@ -57,7 +57,8 @@ def _history() -> Feeds:
         ],
         "order_lines": [
             event("order_lines", k, product_id=chance.choice(PRODUCTS), quantity=chance.choice([1, 2, 3, -1]),
-                  unit_price=chance.choice([3, 7.5]), discount=chance.choice([0, 1]))
+                  unit_price=chance.choice([3, 7.5]), discount=chance.choice([0, 1]),
+                  coupon_amount=k % 2)
             for k in range(90)
         ],
         "exposures": [
@@ -87,7 +88,9 @@ def _history() -> Feeds:
         feeds["users"] += [
             {"user_id": name, "age_band": each, "signup_time": "2025-01-15", "arrived_at": each} for each in changes
         ]
-    feeds["offers"] += [{"offer_id": "ten", "depth": 0.5, "arrived_at": each} for each in changes[1:]]
+    feeds["offers"] += [
+        {"offer_id": "ten", "depth": 0.5, "campaign_type": each, "arrived_at": each} for each in changes[1:]
+    ]
     return feeds
 
 
@@ -121,7 +124,9 @@ _OTHER: Mapping[str, Callable[[Any], Any]] = {
     "price": lambda old: old + 5,
     "category": lambda _: "Home",
     "brand": lambda _: "b9",
+    "coupon_amount": lambda old: 1 - old,
     "depth": lambda _: 0.9,
+    "campaign_type": lambda _: "another",
     "age_band": lambda _: "99",
     "arrived_at": lambda old: (max(moment(old), midnight(D)) + timedelta(hours=3)).strftime("%Y-%m-%d %H:%M"),
 }

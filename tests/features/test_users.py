@@ -59,10 +59,11 @@ def _made(spark: SparkSession) -> Shop:
             {"order_id": "1", "line_id": "1", "user_id": "u", "product_id": "apple", "order_time": "2025-03-04 12:00",
              "quantity": 4, "unit_price": 1, "discount": 1},
             {"order_id": "1", "line_id": "2", "user_id": "u", "product_id": "melon", "order_time": "2025-03-04 12:00",
-             "quantity": 1, "unit_price": 4, "discount": 0},
+             "quantity": 1, "unit_price": 4, "discount": 0, "coupon_amount": 0.5},
             {"order_id": "1", "line_id": "3", "user_id": "u", "product_id": "melon", "order_time": "2025-03-06 12:00",
-             "quantity": -1, "unit_price": 4, "discount": 0},
-            {"order_id": "2", "user_id": "w", "product_id": "lamp", "order_time": "2025-01-01", "unit_price": 21.5},
+             "quantity": -1, "unit_price": 4, "discount": 0, "coupon_amount": 0.5},
+            {"order_id": "2", "user_id": "w", "product_id": "lamp", "order_time": "2025-01-01", "unit_price": 21.5,
+             "coupon_amount": 0},
         ],
         exposures=[
             {"exposure_id": "e1", "user_id": "u", "offer_id": "ten", "shown_at": "2025-02-20 09:00"},
@@ -128,6 +129,7 @@ def test_money(several: Features) -> None:
     assert (u["orders_28d"], u["money_28d"], u["units_364d"]) == (1, 3.0, 5)
     assert (u["order_value_364d"], u["returned_share_364d"]) == (7.0, 0.2)
     assert (u["discount_share_364d"], u["discounted_share_364d"]) == (1 / 8, 1 / 2)
+    assert (u["coupon_lines_364d"], several[D, "w"]["coupon_lines_364d"]) == (1, 0)
     assert u["order_recency_days"] == 5.5
     # The shop's mean order is (7 + 21.5) / 2; two such orders are added.
     assert u["typical_order_value"] == pytest.approx((7 + 2 * 14.25) / 3)

@@ -100,6 +100,7 @@ def test_campaigns_become_offers_exposures_and_redemptions(
     assert len(made) == 27
     book = made["13"]
     assert (book["kind"], book["scope"], book["depth"], book["channels"]) == ("coupon_book", "products", None, ["mail"])
+    assert [made[each]["campaign_type"] for each in ("13", "1", "24")] == ["Type A", "Type B", "Type C"]
     assert book["valid_from"].astimezone(UTC) == datetime(2017, 8, 8, tzinfo=UTC)
     assert book["valid_to"].astimezone(UTC) == datetime(2017, 9, 25, tzinfo=UTC)
     shown = clean(spark, settings, landing, "exposures", offers=offers, users=users)
@@ -143,6 +144,8 @@ def test_orders_and_products(spark: SparkSession, settings: Settings, landing: P
         assert (line["quantity"], line["unit_price"], line["discount"], line["net_amount"]) == (
             1, Decimal("1.79"), Decimal("0.29"), Decimal("1.5"),
         )  # fmt: skip
+        with_coupon = pc.and_(pc.greater(part["coupon_disc"], 0), pc.not_equal(part["quantity"], 0))
+        assert cleaned.good.where("coupon_amount > 0").count() == pc.sum(with_coupon).as_py() > 100
         petrol = cleaned.good.where("product_id = '6533889'").first()
         assert petrol["quantity"] == 1
         assert petrol["unit_price"] > 1

@@ -43,6 +43,7 @@ def clean_offers(raw: DataFrame, *, settings: CleanSettings, reading: Reading, q
         begin,
         end.refuse("range", end.value <= begin.value, F.col("valid_to")),
         parse.integer("max_redemptions", low=0, high=_MAX_USES),
+        parse.text("campaign_type"),
     )
     kept = typed(raw, FEED, cells, _lacking(kind, depth, scope, named))
     return settle(table("offers"), FEED, JOB, versions(kept, "offer_id"))

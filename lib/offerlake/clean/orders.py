@@ -64,6 +64,7 @@ def _parsed(raw: DataFrame, settings: CleanSettings, parse: Parser) -> DataFrame
             parse.money("discount", top=top, default=0.0),
             parse.money("net_amount", top=top, low=-top),
         ),
+        parse.money("coupon_amount", top=top),
         parse.text("offer_id"),
     )
     return typed(raw, FEED, cells)

@@ -33,6 +33,7 @@ PURCHASES: Sums = {
     "returned_units": (YEAR,),
     "lines": (YEAR,),
     "discounted_lines": (YEAR,),
+    "coupon_lines": (YEAR,),
 }
 SENDINGS: Sums = {"exposures": (28, 84, YEAR), "used": (YEAR,)}
 REDEEMED: Sums = {"redemptions": (YEAR,)}
@@ -169,6 +170,7 @@ def purchases(order_lines: DataFrame) -> DataFrame:
         F.col("order_date").alias("event_day"),
         counts_from(F.col("order_time"), F.col("arrived_at")).alias("since"),
         "quantity",
+        F.coalesce(F.col("coupon_amount") > 0, F.lit(False)).alias("with_coupon"),
         *[whole_money(F.col(name)).alias(name) for name in ("unit_price", "discount", "net_amount")],
     )
     bought = F.col("quantity") > 0
@@ -185,6 +187,7 @@ def purchases(order_lines: DataFrame) -> DataFrame:
         "returned_units": F.when(~bought, -F.col("quantity").cast("bigint")),
         "lines": bought.cast("bigint"),
         "discounted_lines": (bought & (F.col("discount") > 0)).cast("bigint"),
+        "coupon_lines": (bought & F.col("with_coupon")).cast("bigint"),
     }
     return (
         lines.withColumn("opens", opens)

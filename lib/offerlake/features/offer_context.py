@@ -122,7 +122,7 @@ def with_context(pairs: DataFrame, history: DataFrame, *, offers: DataFrame) -> 
     terms = versions(
         offers.withColumn("scoped", F.col("scope") != "all"),
         "offer_id",
-        ["kind", "depth", "min_spend", "cost_per_redemption", "scoped"],
+        ["kind", "campaign_type", "depth", "min_spend", "cost_per_redemption", "scoped"],
     )
     made = [column.name for column in OFFER_CONTEXT_COLUMNS if column.name != "channel"]
     kept = pairs.columns
@@ -183,6 +183,7 @@ def _columns() -> dict[str, Column]:
     recency = F.when(everything, F.col("order_recency_days")).otherwise(days_since(F.col("scope_last"), F.col("as_of")))
     return {
         "kind": F.coalesce(F.col("kind"), F.lit("none")),
+        "campaign_type": F.col("campaign_type"),
         "depth": F.col("depth"),
         "discount_rate": F.least(F.lit(1.0), F.greatest(F.lit(0.0), _or_zero(rate))),
         "min_spend": _or_zero(F.col("min_spend")),

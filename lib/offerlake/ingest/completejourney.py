@@ -6,7 +6,7 @@ columns become (conf/sources/completejourney.yaml has the rest):
 
 * `sales_value` is what the retailer gets for a line, after its own discounts (loyalty card and coupon match); it is the
   line's net amount. The price before discounts is that plus both. A manufacturer's coupon is paid back to the retailer
-  by the manufacturer, so it takes nothing off and stays a further column.
+  by the manufacturer, so it takes nothing off; that it was used is told by `coupon_amount`.
 * Petrol is counted in thousandths of a gallon; here a fill-up is one unit. Lines of quantity 0 (vouchers, mostly) come
   as they are, and cleaning refuses them.
 * Times have no zone; they are taken as UTC. Redemptions have a day only.

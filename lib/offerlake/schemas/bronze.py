@@ -11,7 +11,7 @@ FEEDS: dict[str, tuple[str, ...]] = {
     ),
     "orders": (
         "order_id", "line_id", "user_id", "product_id", "order_time", "arrived_at", "quantity",
-        "unit_price", "discount", "net_amount", "offer_id",
+        "unit_price", "discount", "net_amount", "coupon_amount", "offer_id",
     ),
     "products": (
         "product_id", "arrived_at", "name", "category", "brand", "price", "unit_cost", "description",
@@ -22,7 +22,7 @@ FEEDS: dict[str, tuple[str, ...]] = {
     ),
     "offers": (
         "offer_id", "arrived_at", "kind", "depth", "scope", "scope_values", "min_spend",
-        "cost_per_redemption", "channels", "valid_from", "valid_to", "max_redemptions",
+        "cost_per_redemption", "channels", "valid_from", "valid_to", "max_redemptions", "campaign_type",
     ),
     "offer_products": ("offer_id", "product_id", "coupon_id"),
     "exposures": (

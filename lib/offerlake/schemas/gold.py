@@ -25,6 +25,7 @@ USER_FEATURE_COLUMNS = (
     Col("returned_share_364d", "double", "returned units over units bought in 364 days, 0 to 1; null: none bought", null=True),
     Col("discount_share_364d", "double", "discounts over gross amount in 364 days, 0 to 1; null: none", null=True),
     Col("discounted_share_364d", "double", "order lines with a discount over all in 364 days, 0 to 1; null: none", null=True),
+    Col("coupon_lines_364d", "int", "order lines with a coupon, anybody's, in 364 days"),
     Col("visit_recency_days", "double", "days since the last click; null: never seen", null=True),
     Col("sessions_7d", "int", "sessions in 7 days"),
     Col("sessions_28d", "int", "sessions in 28 days"),
@@ -75,6 +76,7 @@ USER_PROFILE_COLUMNS = (
 
 OFFER_CONTEXT_COLUMNS = (
     Col("kind", "string", "kind of offer; `none` for nothing"),
+    Col("campaign_type", "string", "as in offers; null: none", null=True),
     Col("depth", "double", "as in offers; null: none", null=True),
     Col("discount_rate", "double", "depth as a share of the basket's price, 0 to 1: percent_off itself, amount_off over max(min_spend, typical_order_value); 0 for others"),
     Col("min_spend", "double", "order value from which it counts, 0 for none"),
@@ -126,6 +128,7 @@ PURCHASES = _counts(
     returned_units="units returned",
     lines="order lines, returns not counted",
     discounted_lines="of them with a discount",
+    coupon_lines="of them with a coupon",
 )
 SENDINGS = _counts(exposures="offers sent", used="of them used in their label window")
 REDEEMED = _counts(redemptions="redemptions")

@@ -60,6 +60,7 @@ ORDER_LINES = Table(
         Col("unit_price", MONEY, "price of one unit before discounts, ≥ 0"),
         Col("discount", MONEY, "taken off the whole line, ≥ 0"),
         Col("net_amount", MONEY, "quantity × unit_price − discount; negative for a return"),
+        Col("coupon_amount", MONEY, "what the customer's coupons took off the line, whoever pays for them, ≥ 0; null: not known", null=True),
         Col("offer_id", "string", "offer used on the line", null=True),
         Col("known_product", "boolean", "the product is in `products`"),
         Col("order_date", "date", "UTC date of order_time"),
@@ -122,6 +123,7 @@ OFFERS = Table(
         Col("valid_from", "timestamp", "from when it can be used"),
         Col("valid_to", "timestamp", "until when, exclusive"),
         Col("max_redemptions", "int", "uses in all; null: no limit", null=True),
+        Col("campaign_type", "string", "the shop's own word for the sort of campaign it belongs to", null=True),
     ),
 )
 
