@@ -8,7 +8,10 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import StructField, StructType
 
 from offerlake.schemas.gold import EXAMPLES
 
@@ -111,13 +114,9 @@ def shop(*, users: int, rounds: int, seed: int = 1, strength: float = 1.0, choos
 
 
 def frame(spark: SparkSession, rows: pd.DataFrame) -> DataFrame:
-    """Rows as the table `examples`."""
-    return EXAMPLES.select(
-        spark.createDataFrame(
-            rows[EXAMPLES.names].astype(object).where(rows[EXAMPLES.names].notna(), None), schema=_nullable()
-        )
+    """Rows as the table `examples`; where its contract allows no null, they may have some."""
+    loose = StructType([StructField(field.name, field.dataType) for field in EXAMPLES.struct])
+    told = pa.Table.from_pandas(
+        rows[EXAMPLES.names], schema=to_arrow_schema(loose, timezone="UTC"), preserve_index=False
     )
-
-
-def _nullable() -> str:
-    return ", ".join(f"`{c.name}` {c.type}" for c in EXAMPLES.columns)
+    return EXAMPLES.select(spark.createDataFrame(told))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 from pyspark import StorageLevel
 from pyspark.ml import Model, PipelineModel
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from offerlake.config import ResponseSettings
@@ -48,13 +48,19 @@ class Trained:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Encoded rows and what was counted of them."""
+    """Encoded rows."""
 
     frame: DataFrame
     encoding: PipelineModel
     columns: Columns
+
+
+@dataclass(frozen=True)
+class _Size:
+    """How many rows, and how many of them have label 1."""
+
+    rows: float
     ones: float
-    zeros: float
 
 
 def labels_of(examples: DataFrame, *, label: str) -> tuple[str, ...]:
@@ -90,7 +96,7 @@ def train_response(examples: DataFrame, *, settings: ResponseSettings, label: st
     split = split_by_time(days, validation_share=settings.validation_share, test_from=settings.test_from)
     keyed = _keyed(dated, settings=settings, split=split, label=label, seed=seed)
     counted = _counted(keyed, folds=settings.folds, label=label)
-    with _encoded(keyed, ones=counted["ones"], zeros=counted["zeros"]) as rows:
+    with _encoded(keyed) as rows:
         candidates: tuple[Engine, ...] = (settings.engine, BASELINE)
 
         def validated(engine: Engine) -> Judged:
@@ -98,9 +104,9 @@ def train_response(examples: DataFrame, *, settings: ResponseSettings, label: st
 
         validation = dict(zip(candidates, side_by_side(validated, candidates), strict=True))
         best = min(candidates, key=lambda engine: validation[engine].accuracy.log_loss or 0.0)
-        model = _cross_fitted(rows, best, settings=settings, label=label, seed=seed, size=counted["fit"])
+        model = _cross_fitted(rows, best, settings=settings, label=label, seed=seed, sizes=counted)
         test = None if settings.test_from is None else _tested(rows, model, seed=seed)
-    sizes = {name: int(counted[name]) for name in ("fit", "train", "validation", "test")}
+    sizes = {name: int(counted[name].rows) for name in ("fit", "train", "validation", "test")}
     return Trained(
         model=model,
         split=split,
@@ -143,35 +149,38 @@ def _keyed(examples: DataFrame, *, settings: ResponseSettings, split: TimeSplit,
     return examples.select("exposure_id", "user_id", *[keys[name].alias(name) for name in keys], *NUMBERS, *CATEGORIES)
 
 
-def _counted(keyed: DataFrame, *, folds: int, label: str) -> dict[str, float]:
+def _counted(keyed: DataFrame, *, folds: int, label: str) -> dict[str, _Size]:
+    """Sizes by part, of what fits (`fit`), and of it without each fold's users (`without <fold>`)."""
     found = (
         keyed.groupBy("part", "fits", "fold").agg(F.count(F.lit(1)).alias("n"), F.sum(LABEL).alias("ones")).collect()
     )
 
-    def total(column: str, **where: Any) -> float:
-        return float(sum(row[column] for row in found if all(row[k] == v for k, v in where.items())))
+    def size(rows: list[Row]) -> _Size:
+        return _Size(float(sum(row["n"] for row in rows)), float(sum(row["ones"] for row in rows)))
 
+    fitting = [row for row in found if row["fits"]]
+    sizes = {part: size([row for row in found if row["part"] == part]) for part in ("train", "validation", "test")}
+    sizes |= {"fit": size(fitting)}
+    sizes |= {f"without {number}": size([row for row in fitting if row["fold"] != number]) for number in range(folds)}
     for part in ("train", "validation"):
-        n, ones = total("n", part=part), total("ones", part=part)
-        if ones in (0.0, n):
+        rows, ones = sizes[part].rows, sizes[part].ones
+        if ones in (0.0, rows):
             raise DataError(
-                f"examples: label {label} is {'never' if ones == 0 else 'always'} 1 in the {n:.0f} rows of {part}",
+                f"examples: label {label} is {'never' if ones == 0 else 'always'} 1 in the {rows:.0f} rows of {part}",
                 fix="Both outcomes are needed; give more days, or another response.label.",
             )
-    n, ones = total("n", fits=True), total("ones", fits=True)
     for number in range(folds):
-        rest, rest_ones = n - total("n", fits=True, fold=number), ones - total("ones", fits=True, fold=number)
-        if rest_ones in (0.0, rest):
+        rows, ones = sizes[f"without {number}"].rows, sizes[f"without {number}"].ones
+        if ones in (0.0, rows):
             raise DataError(
-                f"examples: without the users of fold {number}, {rest_ones:.0f} of {rest:.0f} rows have label 1",
+                f"examples: without the users of fold {number}, {ones:.0f} of {rows:.0f} rows have label 1",
                 fix="Set response.folds lower, or give more users.",
             )
-    sizes = {part: total("n", part=part) for part in ("train", "validation", "test")}
-    return sizes | {"fit": n, "ones": ones, "zeros": n - ones}
+    return sizes
 
 
 @contextmanager
-def _encoded(keyed: DataFrame, *, ones: float, zeros: float) -> Iterator[_Rows]:
+def _encoded(keyed: DataFrame) -> Iterator[_Rows]:
     columns = learnable(keyed.where(F.col("part") == "train"))
     encoding = encoder(columns)
     narrow = encode(keyed, encoding).select(*_KEYS, VECTOR)
@@ -179,18 +188,16 @@ def _encoded(keyed: DataFrame, *, ones: float, zeros: float) -> Iterator[_Rows]:
     ordered = narrow.repartition(keyed.sparkSession.sparkContext.defaultParallelism, "exposure_id")
     frame = ordered.sortWithinPartitions("exposure_id").persist(StorageLevel.MEMORY_AND_DISK)
     try:
-        yield _Rows(frame=frame, encoding=encoding, columns=columns, ones=ones, zeros=zeros)
+        yield _Rows(frame=frame, encoding=encoding, columns=columns)
     finally:
         frame.unpersist()
 
 
-def _fitted(
-    rows: _Rows, teaching: DataFrame, engine: Engine, *, settings: ResponseSettings, seed: int, size: float
-) -> Model:
+def _fitted(teaching: DataFrame, engine: Engine, *, settings: ResponseSettings, seed: int, size: _Size) -> Model:
     """One classifier; boosting learns from all rows of the rarer label and a weighted draw of the others."""
     share = 1.0
     if engine != BASELINE:
-        share = min(1.0, settings.negatives * max(rows.ones, 1.0) / max(rows.zeros, 1.0))
+        share = min(1.0, settings.negatives * size.ones / (size.rows - size.ones))
     drawn = (
         F.lit(True)
         if share == 1.0
@@ -198,13 +205,12 @@ def _fitted(
     )
     weight = F.when(F.col(LABEL) == 1, F.lit(1.0)).otherwise(F.lit(1.0 / share))
     frame = teaching.where(drawn).withColumn(WEIGHT, weight)
-    chosen = estimator(engine, settings, rows=size, seed=seed)
-    return cast("Model", chosen.fit(frame))
+    return cast("Model", estimator(engine, settings, rows=size.rows, seed=seed).fit(frame))
 
 
-def _validated(rows: _Rows, engine: Engine, *, settings: ResponseSettings, seed: int, size: float) -> Judged:
+def _validated(rows: _Rows, engine: Engine, *, settings: ResponseSettings, seed: int, size: _Size) -> Judged:
     """Trained on the earlier days; calibrated on one half of the later days' users, judged on the other, both ways."""
-    model = _fitted(rows, rows.frame.where(F.col("part") == "train"), engine, settings=settings, seed=seed, size=size)
+    model = _fitted(rows.frame.where(F.col("part") == "train"), engine, settings=settings, seed=seed, size=size)
     later = chance(model, rows.frame.where(F.col("part") == "validation"), column="raw")
     halves = binned(later, probability="raw", label=LABEL, by="half")
     value = F.lit(None).cast("double")
@@ -216,12 +222,11 @@ def _validated(rows: _Rows, engine: Engine, *, settings: ResponseSettings, seed:
 
 
 def _cross_fitted(
-    rows: _Rows, engine: Engine, *, settings: ResponseSettings, label: str, seed: int, size: float
+    rows: _Rows, engine: Engine, *, settings: ResponseSettings, label: str, seed: int, sizes: dict[str, _Size]
 ) -> ResponseModel:
     def one(number: int) -> Model:
         teaching = rows.frame.where(F.col("fits") & (F.col("fold") != number))
-        share = 1 - 1 / settings.folds
-        return _fitted(rows, teaching, engine, settings=settings, seed=seed, size=size * share)
+        return _fitted(teaching, engine, settings=settings, seed=seed, size=sizes[f"without {number}"])
 
     fitted = side_by_side(one, range(settings.folds))
     later = rows.frame.where((F.col("part") == "validation") & F.col("fits"))
