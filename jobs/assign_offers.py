@@ -44,7 +44,6 @@ def run(ctx: Context) -> None:
     ctx.count(rows_out=rows)
     ctx.metric("offers.budget", settings.budget)
     ctx.metric("offers.price", made.edge.price)
-    ctx.metric("offers.spend", made.edge.spend + made.exploration.spend)
     ctx.metric("offers.explore_share", made.exploration.share)
     ctx.metric("offers.explore_spend", made.exploration.spend)
 

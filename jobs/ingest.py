@@ -15,22 +15,27 @@ RAW = tuple(f"raw_{name}" for name in FEEDS)
 
 
 def run(ctx: Context) -> None:
-    """Finds every mistake of every feed first, then writes."""
+    """Finds every mistake of every feed first, then writes.
+
+    The metrics `ingest.<feed>.rows` are of the whole table: what an attempt that was killed had committed counts too.
+    """
     source = load_source(ctx.settings.run.source)
     landing = files.qualified(ctx.spark, ctx.settings.run.landing)
     loaded_at = datetime.now(tz=UTC)
 
+    known: dict[str, dict[str, int]] = {}  # by feed, of each file in bronze its rows
+
     def read(name: str) -> Batch | None:
         ctx.lake.create(f"raw_{name}")
+        known[name] = dict(ctx.read(f"raw_{name}").groupBy("source").count().collect())
         if name in source.none:
             return None
-        known = {row[0] for row in ctx.read(f"raw_{name}").select("source").distinct().collect()}
         return read_feed(
             ctx.spark,
             name,
             source.feed(name),
             landing=landing,
-            known=known,
+            known=known[name],
             loaded_at=loaded_at,
             quote=ctx.settings.ingest.max_value_chars,
         )
@@ -45,12 +50,14 @@ def run(ctx: Context) -> None:
 
     found = zip(FEEDS, side_by_side(read, FEEDS), strict=True)
     batches = {name: batch for name, batch in found if batch is not None}
-    for (name, batch), rows in zip(batches.items(), side_by_side(write, batches), strict=True):
-        ctx.count(rows_in=batch.rows, rows_out=rows, quarantined=batch.refused)
-        ctx.metric(f"ingest.{name}.rows", rows)
-        ctx.metric(f"ingest.{name}.quarantined", batch.refused)
-        ctx.metric(f"ingest.{name}.files", batch.files)
-        ctx.metric(f"ingest.{name}.files_without_rows", len(batch.without_rows))
+    written = dict(zip(batches, side_by_side(write, batches), strict=True))
+    for name in FEEDS:
+        ctx.metric(f"ingest.{name}.rows", sum(known[name].values()) + written.get(name, 0))
+        if name in batches:
+            batch = batches[name]
+            ctx.count(rows_in=batch.rows, rows_out=written[name], quarantined=batch.refused)
+            ctx.metric(f"ingest.{name}.new_files", batch.files)
+            ctx.metric(f"ingest.{name}.files_without_rows", len(batch.without_rows))
 
 
 JOB = Job(name="ingest", reads=RAW, writes=(*RAW, "quarantine"), run=run, looks_outside=True)

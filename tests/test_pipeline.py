@@ -16,7 +16,7 @@ from offerlake.config import Settings
 from offerlake.errors import ConfigError, DataError, EnvironmentProblem
 from offerlake.job import Job
 from offerlake.lanes import Lanes
-from offerlake.ledger import PIPELINE
+from offerlake.ledger import ASSIGN, PIPELINE, PUBLISH, Ledger, choose_run_id, run_id_of
 from offerlake.tables import Lake
 
 DAY = date(2025, 9, 3)
@@ -137,6 +137,97 @@ def test_a_run_that_was_killed_goes_on_after_the_last_finished_job(
         ("start", 3),
         ("finish", 3),
     ]
+
+
+def _land(land: Path, body: str = "") -> str:
+    """A job `c` that looks into a folder and writes `product_index` where it finds what it has not seen."""
+    return f"""import pathlib
+    from offerlake.schemas import table
+    found = sorted(each.name for each in pathlib.Path({str(land)!r}).iterdir())
+    lake = ctx.lake
+    seen = lake.read('product_index').count() if lake.exists('product_index') else 0
+    if len(found) > seen:
+        rows = [(name, number) for number, name in enumerate(found)]
+        ctx.write('product_index', ctx.spark.createDataFrame(rows[seen:], table('product_index').struct))
+    {body}"""
+
+
+def test_what_an_earlier_attempt_or_a_part_brought_in_is_not_left_out(
+    spark: SparkSession, settings: Settings, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When b had finished, c alone brings something: b's work is stale, although c finds nothing new any more."""
+    log, land = tmp_path / "log", tmp_path / "land"
+    land.mkdir()
+    note = f"with open({str(log)!r}, 'a') as log: log.write(ctx.job.name + str(ctx.attempt) + ' ')"
+    kill = "if ctx.attempt < 3: raise SystemExit('killed')"
+    _write(folder, "c", reads=(), writes=("product_index",), body=_land(land, note), more=", looks_outside=True")
+    _write(folder, "b", reads=("product_index",), writes=("user_index",), body=note)
+    _write(folder, "a", reads=("user_index",), writes=("publish",), body=f"{note}\n    {kill}")
+    monkeypatch.setattr(pipeline, "jobs_dir", lambda: folder)
+    mine = settings.model_copy(update={"run": settings.run.model_copy(update={"lake": str(tmp_path / "lake")})})
+    (land / "1").touch()
+
+    with pytest.raises(SystemExit):
+        pipeline.run(spark, mine, DAY)
+    assert log.read_text() == "c1 b1 a1 "
+    with pytest.raises(SystemExit):
+        pipeline.run(spark, mine, DAY)
+    assert log.read_text() == "c1 b1 a1 c2 a2 ", "c found nothing, so b is left out"
+    (land / "2").touch()
+    pipeline.run(spark, mine, DAY, part=[pipeline.load_jobs()["c"]])
+    pipeline.run(spark, mine, DAY)
+    assert log.read_text() == "c1 b1 a1 c2 a2 c3 c4 b2 a3 "
+
+
+def test_a_job_killed_while_it_ran_again_and_what_follows_it_are_not_left_out(
+    spark: SparkSession, settings: Settings, tmp_path: Path
+) -> None:
+    mine = settings.model_copy(update={"run": settings.run.model_copy(update={"lake": str(tmp_path / "lake")})})
+    ledger = Ledger(Lake(spark, mine.run.lake), mine, run_id="r", as_of=DAY)
+    graph = {"b": {"c"}, "a": {"b"}, "other": set[str]()}
+
+    def event(job: str, event: str, **fields: object) -> set[str]:
+        ledger.record(job, 1, event, **fields)
+        return ledger.finished(graph, outside={"c"})
+
+    for job in ("c", "b", "a", "other"):
+        event(job, "start")
+        done = event(job, "finish", outputs={"t": 1})
+    assert done == {"c", "b", "a", "other"}
+    event("c", "start")
+    assert event("c", "finish") == {"c", "b", "a", "other"}, "it has changed nothing"
+    assert event("b", "start") == {"c", "a", "other"}, "killed: a has to wait for b, which changes something"
+    assert event("b", "finish", outputs={"t": 2}) == {"c", "b", "other"}, "a has read what b wrote before"
+    Ledger(ledger.lake, mine, run_id="of another day", as_of=DAY).record("b", 1, "finish")
+    assert ledger.finished(graph, outside={"c"}) == {"c", "b", "other"}
+    assert event(PIPELINE, "finish") == set()
+
+
+def test_a_day_is_forced_once_however_often_that_is_cut_short(
+    spark: SparkSession, settings: Settings, tmp_path: Path
+) -> None:
+    mine = settings.model_copy(update={"run": settings.run.model_copy(update={"lake": str(tmp_path / "lake")})})
+    lake = Lake(spark, mine.run.lake)
+    first, second, third = (run_id_of(mine, DAY, salt=k) for k in range(3))
+
+    def chosen(*, assigned: bool = False) -> str:
+        return choose_run_id(lake, mine, DAY, force=True, assigned=assigned)
+
+    def event(run_id: str, job: str, event: str) -> None:
+        Ledger(lake, mine, run_id=run_id, as_of=DAY).record(job, 1, event)
+
+    assert chosen() == chosen(assigned=True) == first
+    for job in (ASSIGN, PUBLISH):
+        event(first, job, "finish")
+    assert chosen() == second
+    assert chosen(assigned=True) == first, "the second has not been assigned"
+    event(second, PIPELINE, "start")
+    for job in (ASSIGN, PUBLISH):
+        event(second, job, "finish")
+    assert chosen() == chosen(assigned=True) == second, "cut short behind it: goes on"
+    event(second, PIPELINE, "finish")
+    assert (chosen(), chosen(assigned=True)) == (third, second)
+    assert choose_run_id(lake, mine, DAY, force=False) == first
 
 
 def _lanes(

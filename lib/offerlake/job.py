@@ -83,8 +83,9 @@ class Context:
         """Writes a table that the job declares in `writes`, see `Lake.write`; returns the rows written."""
         self._declared(name, self.job.writes, "writes")
         written = self.lake.write(name, frame, where=where)
-        with self._lock:  # parts of a job side by side may write one table
-            self.outputs[name] = max(written.version, self.outputs.get(name, 0))
+        if written.rows or where is not None or table(name).mode == "replace":
+            with self._lock:  # parts of a job side by side may write one table
+                self.outputs[name] = max(written.version, self.outputs.get(name, 0))
         return written.rows
 
     def count(self, **counts: int) -> None:
@@ -206,7 +207,13 @@ def main(job: Job, argv: Sequence[str] | None = None) -> None:
             spark=spark,
             settings=settings,
             as_of=as_of,
-            run_id=choose_run_id(Lake(spark, settings.run.lake), settings, as_of, force=options.force),
+            run_id=choose_run_id(
+                Lake(spark, settings.run.lake),
+                settings,
+                as_of,
+                force=options.force,
+                assigned="user_offers" in job.reads,
+            ),
             force=options.force,
         )
     except OfferlakeError as error:

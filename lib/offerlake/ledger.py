@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import hashlib
 import threading
+from collections import Counter
+from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, Row
 from pyspark.sql import functions as F
 
 import offerlake
@@ -20,7 +22,7 @@ from offerlake.schemas import table
 from offerlake.tables import Lake
 
 PIPELINE = "pipeline"
-PUBLISH = "publish_offers"
+ASSIGN, PUBLISH = "assign_offers", "publish_offers"
 
 
 @functools.cache
@@ -56,10 +58,29 @@ def published_runs(lake: Lake, as_of: date) -> set[str]:
     return {row["run_id"] for row in lake.read("runs").where(done).select("run_id").distinct().collect()}
 
 
-def choose_run_id(lake: Lake, settings: Settings, as_of: date, *, force: bool) -> str:
-    """The run's identity. With `force` one that has not been published yet: the day is assigned anew beside it."""
-    taken = published_runs(lake, as_of) if force else set()
-    return next(run_id for run_id in (run_id_of(settings, as_of, salt=k) for k in count()) if run_id not in taken)
+def choose_run_id(lake: Lake, settings: Settings, as_of: date, *, force: bool, assigned: bool = False) -> str:
+    """The run's identity. With `force` one that has not been published: the day is assigned anew beside those that are.
+
+    A forced pipeline that was cut short after it had published goes on, and a job that needs what has been `assigned`
+    belongs to the newest run that did so.
+    """
+    newest = run_id_of(settings, as_of)
+    if not force:
+        return newest
+    events = _events(lake, F.col("as_of") == as_of)
+    for salt in count():
+        run_id = run_id_of(settings, as_of, salt=salt)
+        last = {row["job"]: row["event"] for row in events if row["run_id"] == run_id}
+        cut_short = salt > 0 and last.get(PIPELINE) == "start"
+        if last.get(PUBLISH) != "finish" or cut_short:
+            return newest if assigned and last.get(ASSIGN) != "finish" else run_id
+        newest = run_id
+    raise AssertionError
+
+
+def _events(lake: Lake, where: Column) -> list[Row]:
+    """Events in the order in which they happened."""
+    return lake.read("runs").where(where).orderBy("time").collect() if lake.exists("runs") else []
 
 
 class Ledger:
@@ -82,10 +103,8 @@ class Ledger:
             return self._begun[job]
 
     def _starts(self) -> dict[str, int]:
-        if not self.lake.exists("runs"):
-            return {}
-        starts = self._events().where(F.col("event") == "start").groupBy("job").agg(F.count("*").alias("number"))
-        return {row["job"]: row["number"] for row in starts.collect()}
+        starts = _events(self.lake, (F.col("run_id") == self.run_id) & (F.col("event") == "start"))
+        return Counter(row["job"] for row in starts)
 
     def record(self, job: str, attempt: int, event: str, **fields: Any) -> None:
         """Appends one event: start, finish or fail; `fields` are further columns of `runs`."""
@@ -106,15 +125,31 @@ class Ledger:
         values = tuple(row.get(name) for name in contract.names)
         self.lake.write("runs", self.lake.spark.createDataFrame([values], schema=contract.struct))
 
-    def unfinished(self) -> set[str]:
-        """Jobs that this run had finished when it was last cut short; empty after a whole run."""
-        if not self.lake.exists("runs"):
-            return set()
-        done: set[str] = set()
-        rows = self._events().where(F.col("event") == "finish").orderBy("time").select("job")
-        for (job,) in rows.collect():
-            done = set() if job == PIPELINE else done | {job}
-        return done
+    def finished(self, upstream: Mapping[str, Collection[str]], *, outside: Collection[str]) -> set[str]:
+        """Jobs that this run need not do again: they have finished since it was last begun from its first job.
 
-    def _events(self) -> DataFrame:
-        return self.lake.read("runs").where(F.col("run_id") == self.run_id)
+        None of those whose output a job reads may have ended later, in any run, than the job began.
+
+        Args:
+            upstream: Each job to those whose output it reads.
+            outside: Jobs that may end without having changed anything: their event has no outputs then.
+        """
+        begun: dict[str, datetime] = {}
+        done: dict[str, datetime] = {}
+        changed: dict[str, datetime] = {}
+        for row in _events(self.lake, F.col("event").isin("start", "finish")):
+            job, own, ends = row["job"], row["run_id"] == self.run_id, row["event"] == "finish"
+            if ends and (row["outputs"] or job not in outside):
+                changed[job] = row["time"]
+            if own and ends and job == PIPELINE:
+                done.clear()
+            elif own and ends:
+                done[job] = begun[job]
+            elif own:
+                begun[job] = row["time"]
+                done.pop(job, None)
+        return {
+            job
+            for job, since in done.items()
+            if all(changed.get(each, since) <= since for each in upstream.get(job, ()))
+        }

@@ -101,7 +101,8 @@ def run(
     whole = part is None
     todo = {job.name: job for job in (load_jobs().values() if part is None else part) if job.when(settings)}
     _check(todo, part)
-    done = ledger.unfinished() if whole else set()
+    outside = {job.name for job in todo.values() if job.looks_outside}
+    done = ledger.finished(upstream(todo), outside=outside) if whole else set()
     attempt = ledger.attempt(PIPELINE) if whole else 0
     if whole:
         ledger.record(PIPELINE, attempt, "start")

@@ -6,10 +6,12 @@ import re
 from dataclasses import replace
 from datetime import date
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
 from evaluate.made import METRICS, facts
+from offerlake.decide import assignment
 from offerlake.evaluate import words
 from offerlake.evaluate.facts import Facts, Feed, Group, Number, Promise
 from offerlake.evaluate.report import intake, render, verdict
@@ -224,3 +226,14 @@ def test_numbers_in_words() -> None:
         "used with a chance of 12.1\u00a0%", "no offer fits", "own_code=1", "plain",
     ]  # fmt: skip
     assert words.job("clean_orders") == "Check: order lines"
+
+
+def test_whatever_reason_the_assignment_gives_has_words() -> None:
+    text = Path(assignment.__file__).read_text(encoding="utf-8")
+    codes = set(re.findall(r'"([a-z_]+)=[^"]*"', text)) | set(re.findall(r'number\("([a-z_]+)"', text))
+    assert {"holdout", "explore", "offers_used_up", "best_value", "value_per_cost", "uplift"} <= codes
+    assert {code for code in codes if words.reason(f"{code}=0.5") == f"{code}=0.5"} == set()
+    silent = {
+        code for code in codes if code not in ("value", "cost", "uplift", "p_redeem", "price", "holdout", "explore")
+    }
+    assert silent == words.SILENT.keys()

@@ -82,6 +82,8 @@ def test_feeds_are_counted_from_the_files_to_silver(spark: SparkSession) -> None
 
     assert counted == (Feed("orders", 11, 7, 1, 3), Feed("clicks", 0, 0, 0, 0))
     assert [feed.lost for feed in counted] == [0, 0]
+    landed = {("ingest.orders.rows", "all"): Number(12.0)}  # by the job that read the files; two never came to cleaning
+    assert [feed.lost for feed in facts.feeds(known | landed, refused(spark), ["orders"])[0]] == [2]
     assert why == (Rejection("orders", "range", 2), Rejection("orders", "malformed_csv", 1))
 
 

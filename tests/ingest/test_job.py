@@ -67,8 +67,12 @@ def test_once_and_only_once(spark: SparkSession, shop: Settings) -> None:
     assert metrics["ingest.orders.files_without_rows"] == 1
     assert metrics["ingest.users.rows"] == 1
 
-    ingest(spark, shop)
+    again = ingest(spark, shop)
     assert content(spark, shop) == before
+    assert first.outputs.keys() == {"raw_users", "raw_offers", "quarantine"}
+    assert again.outputs == {}, "files without usable rows are read again, and change nothing"
+    told = Lake(spark, shop.run.lake).read("metrics").where("name = 'ingest.users.rows'").collect()
+    assert [row["value"] for row in told] == [1], "what is there counts, whichever attempt brought it"
 
     (Path(shop.run.landing) / "users/2.csv").write_text("gender,user_id\nm,u3\n", encoding="utf-8")
     ingest(spark, shop)

@@ -155,7 +155,8 @@ def feeds(
     """Counts records from the landing files to silver, over all loads.
 
     Args:
-        known: The run's metrics: `clean.<feed>.rows_in`, `rows_out`, `duplicates`, `quarantined`.
+        known: The run's metrics: `ingest.<feed>.rows`, where it ingested, and `clean.<feed>.rows_in`, `rows_out`,
+            `duplicates`, `quarantined`.
         quarantine: The table `quarantine`.
         names: The feeds.
     """
@@ -169,10 +170,14 @@ def feeds(
     def number(name: str, what: str) -> int:
         return int(known.get((f"clean.{name}.{what}", "all"), NOTHING).value or 0)
 
+    def landed(name: str) -> int:
+        rows = known.get((f"ingest.{name}.rows", "all"), NOTHING).value
+        return number(name, "rows_in") if rows is None else int(rows)
+
     counted = tuple(
         Feed(
             name=name,
-            received=number(name, "rows_in") + unread[name],
+            received=landed(name) + unread[name],
             taken=number(name, "rows_out"),
             duplicates=number(name, "duplicates"),
             rejected=number(name, "quarantined") + unread[name],

@@ -48,6 +48,7 @@ REJECTIONS = {
 SILENT = {
     "best_value": "No offer would bring more than it costs",
     "value_per_cost": "The budget went to customers with whom it brings more",
+    "offers_used_up": "The offers worth it may not be used more often",
     "no_marketing_consent": "Does not want to be contacted",
     "no_profiling_consent": "Does not want to be scored",
     "eligible_offers": "No offer fits",
@@ -149,6 +150,7 @@ def reason(code: str) -> str:
         "no_profiling_consent": "does not want to be scored",
         "eligible_offers": "no offer fits",
         "best_value": f"the best offer would lose {money(-x)}" if x < 0 else "no offer brings anything",
+        "offers_used_up": "the offers worth it may not be used more often",
         "value_per_cost": f"the best offer brings {money(x)} for each 1 spent, too little for the budget",
     }
     return sentences.get(name, code)
