@@ -39,7 +39,8 @@ test-more: setup ## Run the others: a small cluster of processes, whole jobs, th
 	@$(BIN)/pytest $(MORE)
 
 bench: setup ## Run every benchmark: the figures of README and docs
-	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python "$$script" --dir out/bench; done
+	@failed=0; for script in benchmarks/[a-z]*.py; do echo "== $$script"; \
+	  $(BIN)/python "$$script" --dir out/bench || failed=1; done; exit $$failed
 
 docs: setup ## Write docs/tables.md anew from the contracts
 	@$(BIN)/offerlake tables --markdown > docs/tables.md

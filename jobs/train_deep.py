@@ -9,18 +9,18 @@ from offerlake.accuracy import accuracy
 from offerlake.deep.launch import fit
 from offerlake.deep.score import score
 from offerlake.job import Context, Job, main
-from offerlake.windows import part_of, split_by_time
+from offerlake.response.train import usable
+from offerlake.windows import part_of
 
 
 def run(ctx: Context) -> None:
     """Learns from the earlier days; judges out-of-fold on the later ones."""
-    examples = ctx.read("examples")
     response, seed = ctx.settings.response, ctx.settings.run.seed
-    days = [row[0] for row in examples.select("shown_date").distinct().collect()]
-    split = split_by_time(days, validation_share=response.validation_share, test_from=response.test_from)
+    given = usable(ctx.read("examples"), response)
+    split = given.split
     checkpoints = f"{ctx.lake.root}/models/deep/checkpoints"
     model, losses = fit(
-        examples,
+        ctx.read("examples"),
         settings=ctx.settings.deep,
         label=response.label,
         split=split,
@@ -33,7 +33,7 @@ def run(ctx: Context) -> None:
         files.write_bytes(ctx.spark, draft.file(name), content)
     part = part_of(split, shown=F.col("shown_date"), label_end=F.col("label_end"))
     judged = accuracy(
-        score(examples.where(part == split.judged), model), probability="p_deep", label=response.label, seed=seed
+        score(given.frame.where(part == split.judged), model), probability="p_deep", label=response.label, seed=seed
     )
     ctx.metric("deep.auc", judged.auc, low=judged.auc_low, high=judged.auc_high)
     ctx.metric("deep.log_loss", judged.log_loss)

@@ -47,6 +47,21 @@ class Trained:
 
 
 @dataclass(frozen=True)
+class Usable:
+    """Examples that may teach or judge, and what was left out.
+
+    Attributes:
+        frame: Rows of days before which somebody had bought or visited, without those that straddle the test's begin.
+        split: Of their days.
+        rows: Examples in all (`all`), and left out: `no_history`, `straddling`.
+    """
+
+    frame: DataFrame
+    split: TimeSplit
+    rows: dict[str, int]
+
+
+@dataclass(frozen=True)
 class _Rows:
     """Encoded rows."""
 
@@ -73,6 +88,20 @@ def labels_of(examples: DataFrame, *, label: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((label, *(["responded"] if arms == {0, 1} else []))))
 
 
+def usable(examples: DataFrame, settings: ResponseSettings) -> Usable:
+    """Leaves out what may neither teach nor judge, and splits the rest by time: the same for all models of a label.
+
+    Raises:
+        DataError: No rows, or one day only.
+    """
+    known, total, no_history = _with_history(examples)
+    dated = known if settings.test_from is None else known.where(_fits(settings) | _tests(settings))
+    straddling = 0 if settings.test_from is None else known.where(~(_fits(settings) | _tests(settings))).count()
+    days = [row[0] for row in dated.select("shown_date").distinct().collect()]
+    split = split_by_time(days, validation_share=settings.validation_share, test_from=settings.test_from)
+    return Usable(dated, split, {"all": total, "no_history": no_history, "straddling": straddling})
+
+
 def train_response(examples: DataFrame, *, settings: ResponseSettings, label: str, seed: int) -> Trained:
     """Trains P(label | user, offer).
 
@@ -89,12 +118,8 @@ def train_response(examples: DataFrame, *, settings: ResponseSettings, label: st
     Raises:
         DataError: No rows, one day only, one class only, or a fold without both classes.
     """
-    known, total, no_history = _with_history(examples)
-    dated = known if settings.test_from is None else known.where(_fits(settings) | _tests(settings))
-    straddling = 0 if settings.test_from is None else known.where(~(_fits(settings) | _tests(settings))).count()
-    days = [row[0] for row in dated.select("shown_date").distinct().collect()]
-    split = split_by_time(days, validation_share=settings.validation_share, test_from=settings.test_from)
-    keyed = _keyed(dated, settings=settings, split=split, label=label, seed=seed)
+    given = usable(examples, settings)
+    keyed = _keyed(given.frame, settings=settings, split=given.split, label=label, seed=seed)
     counted = _counted(keyed, folds=settings.folds, label=label)
     with _encoded(keyed) as rows:
         candidates: tuple[Engine, ...] = (settings.engine, BASELINE)
@@ -109,10 +134,10 @@ def train_response(examples: DataFrame, *, settings: ResponseSettings, label: st
     sizes = {name: int(counted[name].rows) for name in ("fit", "train", "validation", "test")}
     return Trained(
         model=model,
-        split=split,
+        split=given.split,
         validation=validation,
         test=test,
-        rows={"all": total} | sizes | {"no_history": no_history, "straddling": straddling},
+        rows=given.rows | sizes,
         columns=rows.columns,
     )
 
