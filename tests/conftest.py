@@ -10,14 +10,18 @@ from pyspark.sql import SparkSession
 from offerlake.config import Settings, load_settings
 from offerlake.session import open_session
 
+JAVA = (
+    "-Duser.timezone=UTC -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=512m -XX:MetaspaceSize=512m"
+)
 TEST_SETS = (
     "spark.master=local[2]",
     "spark.driver_memory=2g",
     "spark.shuffle_partitions=2",
     "spark.snapshot_partitions=1",
     "spark.conf={spark.ui.enabled: 'false', spark.databricks.delta.retentionDurationCheck.enabled: 'false'}",
-    # Short plans on small data: compiling them thoroughly costs more than running them.
-    "spark.conf={spark.driver.extraJavaOptions: '-Duser.timezone=UTC -XX:TieredStopAtLevel=1 -XX:+UseSerialGC'}",
+    # Short plans on small data: compiling them thoroughly costs more than running them. But many: with less room for
+    # their code Java stops compiling after a minute.
+    f"spark.conf={{spark.driver.extraJavaOptions: '{JAVA}'}}",
 )
 
 

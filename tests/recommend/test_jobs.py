@@ -39,7 +39,13 @@ def order_lines(spark: SparkSession) -> DataFrame:
             "*", "order_time AS arrived_at", "to_date(order_time) AS order_date", "'1' AS line_id", "1 AS quantity"
         )
         .selectExpr(
-            "*", "2 AS unit_price", "0 AS discount", "2 AS net_amount", "NULL AS offer_id", "true AS known_product"
+            "*",
+            "2 AS unit_price",
+            "0 AS discount",
+            "2 AS net_amount",
+            "NULL AS coupon_amount",
+            "NULL AS offer_id",
+            "true AS known_product",
         )
     )
 

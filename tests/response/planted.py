@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import tempfile
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -9,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructField, StructType
@@ -26,6 +29,7 @@ ARMS = {
 }
 OFFERS = tuple(ARMS)
 CONTACT_COST = 0.01
+_FOLDER, _NUMBERS = tempfile.TemporaryDirectory(), itertools.count()
 USED = 0.9
 
 
@@ -114,9 +118,14 @@ def shop(*, users: int, rounds: int, seed: int = 1, strength: float = 1.0, choos
 
 
 def frame(spark: SparkSession, rows: pd.DataFrame) -> DataFrame:
-    """Rows as the table `examples`; where its contract allows no null, they may have some."""
+    """Rows as the table `examples`; where its contract allows no null, they may have some.
+
+    From a file: what Spark gets from memory it interprets, row by row, while it plans.
+    """
     loose = StructType([StructField(field.name, field.dataType) for field in EXAMPLES.struct])
     told = pa.Table.from_pandas(
         rows[EXAMPLES.names], schema=to_arrow_schema(loose, timezone="UTC"), preserve_index=False
     )
-    return EXAMPLES.select(spark.createDataFrame(told))
+    path = f"{_FOLDER.name}/{next(_NUMBERS)}.parquet"
+    pq.write_table(told, path, row_group_size=len(rows) // 2 + 1)
+    return EXAMPLES.select(spark.read.schema(loose).parquet(f"file://{path}"))

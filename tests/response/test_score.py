@@ -20,7 +20,7 @@ from offerlake.response.uplift import TrainedUplift, UpliftModel, train_uplift
 from response.planted import CONTACT_COST, OFFERS, USED, Shop, frame, shop
 
 SEED = 7
-USERS, ROUNDS = 6000, 6
+USERS, ROUNDS = 12_000, 8
 CONTACT = {"email": CONTACT_COST, "app": 0.5}
 
 
@@ -48,11 +48,22 @@ def _uplift(spark: SparkSession, rows: pd.DataFrame, settings: Settings, base: R
 
 
 def _targeted(planted: Shop) -> pd.DataFrame:
-    """Rows that a rule chose: all respond, and nothing of it may be taken for an effect."""
-    some = planted.rows[:500].assign(responded=1, redeemed=0, use_value=np.nan, policy="rule")
-    user = np.arange(500) // ROUNDS
-    contact = CONTACT_COST * some["treatment"]
-    some = some.assign(net_value=planted.basket[user], margin=planted.margin[user] - contact)
+    """Rows that a rule chose: all respond, and nothing of it may be taken for an effect.
+
+    What they bring and use is as it is elsewhere: of that they may teach.
+    """
+    some = planted.rows[:500].assign(responded=1, policy="rule")
+    basket, margin = (numbers[np.arange(500) // ROUNDS] for numbers in (planted.basket, planted.margin))
+    usable = (some["treatment"] == 1) & (some["kind"] != "content")
+    redeemed = usable & (np.random.default_rng(3).random(500) < USED)
+    given = redeemed * basket * some["discount_rate"]
+    cost = given + redeemed * some["fixed_cost"] + CONTACT_COST * some["treatment"]
+    some = some.assign(
+        redeemed=redeemed.astype("int32"),
+        use_value=given.where(redeemed),
+        net_value=basket - given,
+        margin=margin - cost,
+    )
     unknown = some.assign(propensity=np.nan, exposure_id="t" + some["exposure_id"])
     certain = some.assign(propensity=1.0, exposure_id="x" + some["exposure_id"])
     return pd.concat([unknown, certain])
