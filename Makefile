@@ -7,8 +7,7 @@ SHELL := /bin/bash
 
 BIN := .venv/bin
 # Out of `make test`, in `make test-more`: they take minutes each.
-MORE := tests/whole/test_cluster.py tests/whole/test_submit.py tests/features/test_jobs.py tests/recommend/test_jobs.py \
-  tests/response/test_score.py tests/response/test_train.py
+MORE := tests/whole/test_cluster.py tests/whole/test_submit.py tests/features/test_jobs.py
 UV_VERSION := 0.13.9
 UV := $(or $(shell command -v uv),.uv/bin/uv)
 # Python is a prerequisite, never downloaded.
@@ -35,7 +34,7 @@ check: setup ## Lint, format, types, layers
 test: setup ## Run the tests
 	@$(BIN)/pytest $(addprefix --ignore ,$(MORE))
 
-test-more: setup ## Run the others: a small cluster of processes, whole jobs, the models on a planted shop; many minutes
+test-more: setup ## Run the others: a small cluster of processes, spark-submit, jobs day after day; many minutes
 	@$(BIN)/pytest $(MORE)
 
 bench: setup ## Run every benchmark: the figures of README and docs

@@ -11,7 +11,6 @@ def run(ctx: Context) -> None:
     """Decides on every record once; quarantine is written before the table."""
     cleaned = clean_users(
         ctx.read("raw_users"),
-        settings=ctx.settings.clean,
         reading=load_source(ctx.settings.run.source).feed("users"),
         quote=ctx.settings.ingest.max_value_chars,
     )

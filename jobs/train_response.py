@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 from offerlake import files
+from offerlake.config import Settings
+from offerlake.errors import EnvironmentProblem
 from offerlake.job import Context, Job, main
 from offerlake.response.report import tell
 from offerlake.response.train import labels_of, train_response
@@ -23,7 +27,23 @@ def run(ctx: Context) -> None:
     ctx.publish_model(draft)
 
 
-JOB = Job(name="train_response", reads=("examples",), writes=("model:response",), run=run)
+def wanted(settings: Settings) -> bool:
+    """Always; what the engine lacks is told here, when jobs are chosen, before the first of them begins.
+
+    Raises:
+        EnvironmentProblem: A package is missing.
+    """
+    engine = settings.response.engine
+    for package in ("xgboost", "sklearn") if engine == "xgboost" else ():
+        if importlib.util.find_spec(package) is None:
+            raise EnvironmentProblem(
+                f"job {JOB.name}: response.engine is {engine}, the package {package} is not installed",
+                fix='Run pip install "offerlake[boost]", or set response.engine=gbt.',
+            )
+    return True
+
+
+JOB = Job(name="train_response", reads=("examples",), writes=("model:response",), run=run, when=wanted)
 
 if __name__ == "__main__":
     main(JOB)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
 
 from offerlake import files
 from offerlake.artifacts import Artifacts
-from offerlake.errors import DataError, MissingTableError
+from offerlake.errors import DataError, EnvironmentProblem, MissingTableError
 from offerlake.tables import Lake
 
 
@@ -59,3 +60,35 @@ def test_small_files_appear_whole(spark: SparkSession, tmp_path: Path) -> None:
     files.delete(spark, f"{tmp_path}/a")
     files.delete(spark, f"{tmp_path}/a")
     assert not files.exists(spark, f"{tmp_path}/a")
+
+
+class Refusing:
+    """A Hadoop file system that does all but rename, and says so the way HDFS does."""
+
+    def __init__(self, system: Any) -> None:
+        self.system = system
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.system, name)
+
+    def rename(self, *_: Any) -> bool:
+        return False
+
+
+def test_a_rename_that_the_storage_did_not_do_is_no_success(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = files._hadoop
+    files.write_bytes(spark, f"{tmp_path}/there", b"x")
+    monkeypatch.setattr(files, "_hadoop", lambda spark, uri: (Refusing(real(spark, uri)[0]), real(spark, uri)[1]))
+    for act, source, target in (
+        (lambda: files.write_bytes(spark, f"{tmp_path}/report", b"x"), "report.part", "report"),
+        (lambda: files.rename(spark, f"{tmp_path}/there", f"{tmp_path}/drop"), "there", "drop"),
+    ):
+        with pytest.raises(EnvironmentProblem) as caught:
+            act()
+        assert caught.value.message == (
+            f"file {tmp_path}/{target}: the storage did not rename {tmp_path}/{source} to it"
+        )
+        assert caught.value.fix.startswith("See that you may write to its folder")
+    assert files.names(spark, str(tmp_path)) == ["report.part", "there"]

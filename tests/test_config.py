@@ -74,6 +74,7 @@ def test_an_unknown_setting_names_the_nearest(
         ("response.folds=1", "response.folds"),
         ("run.seed=many", "run.seed"),
         ("deep.hidden=[0]", "deep.hidden.0"),
+        ("simulate.products=2005", "simulate.products"),
     ],
 )
 def test_a_value_out_of_range_is_named(text: str, name: str) -> None:
@@ -104,6 +105,33 @@ def test_names_of_the_users_own_are_open() -> None:
     assert settings.decide.contact_cost["pigeon"] == 2
     assert settings.decide.contact_cost["sms"] == 0.06
     assert settings.spark.conf == {"spark.x": "1"}
+
+
+@pytest.mark.parametrize(
+    ("truth", "lake", "landing", "place"),
+    [
+        ("lake", "lake", "in", "in the lake lake"),
+        ("lake/known", "./lake/", "in", "in the lake ./lake/"),
+        ("out/../lake/known", "lake", "in", "in the lake lake"),
+        ("file:///data/lake/known", "/data/lake", "in", "in the lake /data/lake"),
+        ("/data/lake/known", "file:/data/lake", "in", "in the lake file:/data/lake"),
+        ("s3a://shop/lake/known", "s3a://shop/lake", "in", "in the lake s3a://shop/lake"),
+        ("s3a://shop/in/", "lake", "s3a://shop/in", "the landing folder"),
+        ("./in/", "lake", "in", "the landing folder"),
+    ],
+)
+def test_the_truth_lies_in_neither_lake_nor_landing(truth: str, lake: str, landing: str, place: str) -> None:
+    sets = [f"evaluate.truth={truth}", f"run.lake={lake}", f"run.landing={landing}"]
+    with pytest.raises(ConfigError) as caught:
+        load_settings([], sets, env={})
+    assert caught.value.message == f"the truth: got {truth}, {place}"
+    assert caught.value.fix.startswith("Give a folder ")
+
+
+@pytest.mark.parametrize("truth", ["lake-truth", "../lake", "known", "in/known", "s3a://other/lake/known"])
+def test_the_truth_may_lie_beside_them(truth: str) -> None:
+    sets = [f"evaluate.truth={truth}", "run.lake=lake", "run.landing=in"]
+    assert load_settings([], sets, env={}).evaluate.truth == truth
 
 
 def test_settings_are_frozen() -> None:

@@ -34,6 +34,13 @@ def _kept(lake: Lake) -> list[tuple[date, str]]:
     return sorted((row["as_of"], row["user_id"]) for row in lake.read("candidates").collect())
 
 
+def test_a_lake_may_be_named_from_where_the_process_runs(spark: SparkSession, tmp_path: Path) -> None:
+    lake = Lake(spark, os.path.relpath(tmp_path / "my lake/"))
+    lake.write("candidates", _candidates(lake, (D1, "u1")))
+    assert lake.path("candidates") == str(tmp_path / "my lake" / "gold" / "candidates")
+    assert _kept(Lake(spark, f"file://{tmp_path}/my lake")) == [(D1, "u1")]
+
+
 def test_a_slice_is_replaced_whole_and_alone(lake: Lake) -> None:
     lake.write("candidates", _candidates(lake, (D1, "u1"), (D1, "u2"), (D2, "u1")))
     written = lake.write("candidates", _candidates(lake, (D1, "u3")), where={"as_of": D1})

@@ -9,9 +9,10 @@ import difflib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -160,7 +161,7 @@ class EvaluateSettings(_Section):
 class SimulateSettings(_Section):
     users: Positive
     seed: int
-    products: Annotated[int, Field(ge=100)]
+    products: Annotated[int, Field(ge=100, multiple_of=10)]
     start: date
     warmup_days: Positive
     rounds: Positive
@@ -232,7 +233,7 @@ def load_settings(
         given: Dotted name to what an option of its own says, over all else; None: the option was not given.
 
     Raises:
-        ConfigError: A file cannot be read, a key is unknown, a value is out of range.
+        ConfigError: A file cannot be read, a key is unknown, a value is out of range, the truth lies in the lake.
     """
     tree = _read_yaml(conf_dir() / "base.yaml")
     for overlay in overlays:
@@ -251,11 +252,32 @@ def load_settings(
         if option is not None:
             tree = _merged(tree, _nested(name.split("."), option), where="option")
     try:
-        return Settings.model_validate(tree)
+        settings = Settings.model_validate(tree)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"setting {name}: got {first['input']!r}", fix=f"{first['msg']}.") from None
+    if settings.evaluate.truth is not None:
+        check_truth(settings.evaluate.truth, lake=settings.run.lake, landing=settings.run.landing)
+    return settings
+
+
+def check_truth(truth: str, *, lake: str, landing: str) -> None:
+    """Makes sure that the truth of a test shop lies where no job but `evaluate` comes by.
+
+    Raises:
+        ConfigError: It lies in the lake, or among the feeds.
+    """
+    known = _spelled_out(truth)
+    if known.is_relative_to(_spelled_out(lake)):
+        raise ConfigError(f"the truth: got {truth}, in the lake {lake}", fix="Give a folder outside the lake.")
+    if known == _spelled_out(landing):
+        raise ConfigError(f"the truth: got {truth}, the landing folder", fix="Give a folder of its own.")
+
+
+def _spelled_out(place: str) -> PurePath:
+    local = re.sub(r"^file:(//)?(?=/)", "", place)
+    return PurePosixPath(place) if "://" in local else Path(local).resolve()
 
 
 def _find(overlay: str | Path) -> Path:

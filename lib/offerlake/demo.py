@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from offerlake import pipeline
+from offerlake import files, pipeline
 from offerlake.config import Settings, load_settings
 from offerlake.errors import ConfigError, MissingTableError
 from offerlake.lanes import Progress
@@ -68,25 +68,50 @@ def demo_settings(
     return load_settings(names, [f"decide.budget={budget}", *sets], given=given)
 
 
-def prepare(spark: SparkSession, settings: Settings, data: Data, places: Places) -> bool:
-    """Fills the landing folder, unless this very demo filled it before; returns whether it did.
+def check(settings: Settings, data: Data, places: Places) -> None:
+    """Finds what would stop `prepare`, before Spark starts.
 
     Raises:
-        ConfigError: The folders hold another demo, or something else.
+        ConfigError: The folders hold another demo, or something else; settings do not fit together.
+        EnvironmentProblem: The real data is not installed.
     """
     marker = places.landing / _MARKER
-    wanted: dict[str, Any] = {"data": data}
-    if data == "shop":
-        wanted |= {"simulate": settings.simulate.model_dump(mode="json"), "contact_cost": settings.decide.contact_cost}
     if marker.is_file():
-        if json.loads(marker.read_text(encoding="utf-8")) != wanted:
+        if json.loads(marker.read_text(encoding="utf-8")) != _wanted(settings, data):
             raise ConfigError(
                 f"{places.landing} holds another demo: {marker.read_text(encoding='utf-8')[:200]}",
                 fix=f"Give another --lake, or delete {places.lake} and {places.landing}.",
             )
-        return False
+        return
     if places.lake.exists():
         raise ConfigError(f"{places.lake} is there, and is not a demo's", fix="Give another --lake.")
+    if data == "shop":
+        from offerlake.simulate import check_shop
+
+        check_shop(settings, landing=str(places.landing), truth=str(places.truth))
+    else:
+        from offerlake.ingest.completejourney import check_installed
+
+        check_installed()
+
+
+def _wanted(settings: Settings, data: Data) -> dict[str, Any]:
+    """What the landing folder of this very demo holds."""
+    own = {"simulate": settings.simulate.model_dump(mode="json"), "contact_cost": settings.decide.contact_cost}
+    return {"data": data, **(own if data == "shop" else {})}
+
+
+def prepare(spark: SparkSession, settings: Settings, data: Data, places: Places) -> bool:
+    """Fills the landing folder, unless this very demo filled it before; returns whether it did.
+
+    Raises:
+        ConfigError: As by `check`.
+        EnvironmentProblem: Likewise.
+    """
+    check(settings, data, places)
+    marker = places.landing / _MARKER
+    if marker.is_file():
+        return False
     if data == "shop":
         from offerlake.simulate import simulate_shop
 
@@ -95,7 +120,7 @@ def prepare(spark: SparkSession, settings: Settings, data: Data, places: Places)
         from offerlake.ingest.completejourney import prepare as prepare_real
 
         prepare_real(places.landing)
-    marker.write_text(json.dumps(wanted, sort_keys=True), encoding="utf-8")
+    marker.write_text(json.dumps(_wanted(settings, data), sort_keys=True), encoding="utf-8")
     return True
 
 
@@ -143,5 +168,22 @@ def newest_report(lake: str) -> Path:
     """
     found = sorted(Path(lake).glob("reports/**/*.html"), key=lambda path: (path.stat().st_mtime, path.name))
     if not found:
-        raise MissingTableError(f"no report in {lake}", fix="Run `offerlake demo`, or `offerlake run`.")
+        raise _no_report(lake)
     return found[-1]
+
+
+def newest_remote_report(spark: SparkSession, lake: str) -> str:
+    """URI of the newest report of a lake on any file system that Spark knows.
+
+    Raises:
+        MissingTableError: There is none.
+    """
+    folder = f"{lake.rstrip('/')}/reports"
+    found = {name: time for name, time in files.changed(spark, folder).items() if name.endswith(".html")}
+    if not found:
+        raise _no_report(lake)
+    return f"{folder}/{max(found, key=lambda name: (found[name], name))}"
+
+
+def _no_report(lake: str) -> MissingTableError:
+    return MissingTableError(f"no report in {lake}", fix="Run `offerlake demo`, or `offerlake run`.")

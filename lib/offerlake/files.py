@@ -7,7 +7,7 @@ from typing import Any
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
-from offerlake.errors import DataError
+from offerlake.errors import DataError, EnvironmentProblem
 
 
 def _jvm(spark: SparkSession) -> Any:
@@ -49,7 +49,11 @@ def read_bytes(spark: SparkSession, uri: str) -> bytes:
 
 
 def write_bytes(spark: SparkSession, uri: str, content: bytes) -> None:
-    """Writes a small file: under another name first, then renamed, so that nobody sees half of it."""
+    """Writes a small file: under another name first, then renamed, so that nobody sees half of it.
+
+    Raises:
+        EnvironmentProblem: The storage does not rename it.
+    """
     system, path = _hadoop(spark, uri)
     _, part = _hadoop(spark, uri + ".part")
     stream = system.create(part, True)
@@ -58,22 +62,42 @@ def write_bytes(spark: SparkSession, uri: str, content: bytes) -> None:
     finally:
         stream.close()
     system.delete(path, False)
-    system.rename(part, path)
+    _rename(system, part, path)
+
+
+def _listed(spark: SparkSession, uri: str) -> list[Any]:
+    system, path = _hadoop(spark, uri)
+    return list(system.listStatus(path)) if system.exists(path) else []
 
 
 def names(spark: SparkSession, uri: str) -> list[str]:
     """Names of what lies in a folder, sorted; empty where there is none."""
-    system, path = _hadoop(spark, uri)
-    if not system.exists(path):
-        return []
-    return sorted(str(status.getPath().getName()) for status in system.listStatus(path))
+    return sorted(str(status.getPath().getName()) for status in _listed(spark, uri))
+
+
+def changed(spark: SparkSession, uri: str) -> dict[str, int]:
+    """Names of what lies in a folder, each with when it last changed, epoch milliseconds; empty where there is none."""
+    return {str(each.getPath().getName()): int(each.getModificationTime()) for each in _listed(spark, uri)}
 
 
 def rename(spark: SparkSession, source: str, target: str) -> None:
-    """Moves a file or folder; what was at the target goes."""
+    """Moves a file or folder; what was at the target goes.
+
+    Raises:
+        EnvironmentProblem: The storage does not rename it.
+    """
     system, target_path = _hadoop(spark, target)
     system.delete(target_path, True)
-    system.rename(_hadoop(spark, source)[1], target_path)
+    _rename(system, _hadoop(spark, source)[1], target_path)
+
+
+def _rename(system: Any, source: Any, target: Any) -> None:
+    # Hadoop's file systems say by a boolean that they did not: HDFS where the target is there or its folder is not.
+    if not system.rename(source, target):
+        raise EnvironmentProblem(
+            f"file {target.toString()}: the storage did not rename {source.toString()} to it",
+            fix="See that you may write to its folder and that nothing else writes there, then run again.",
+        )
 
 
 def delete(spark: SparkSession, uri: str) -> None:

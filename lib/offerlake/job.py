@@ -183,6 +183,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", action="append", default=[], help="overlay: a file, or a name in conf/")
     parser.add_argument("--set", action="append", default=[], dest="sets", metavar="A.B=VALUE", help="one setting")
     parser.add_argument("--lake", help="run.lake")
+    parser.add_argument("--landing", help="run.landing: where the feeds lie; ingest alone reads it")
+    parser.add_argument("--source", help="run.source: the feeds' mapping, a file or a name in conf/sources")
     parser.add_argument("--truth", help="evaluate.truth: of a test shop, what is true; evaluate alone reads it")
     parser.add_argument("--force", action="store_true", help="assign a day anew whose run has been published")
 
@@ -196,7 +198,8 @@ def main(job: Job, argv: Sequence[str] | None = None) -> None:
     add_run_options(parser)
     options = parser.parse_args(argv)
     try:
-        places = {"run.lake": options.lake, "evaluate.truth": options.truth}
+        run = {f"run.{name}": getattr(options, name) for name in ("lake", "landing", "source")}
+        places = run | {"evaluate.truth": options.truth}
         settings = load_settings(options.config, options.sets, given=places)
         as_of = parse_as_of(options.as_of)
         if not job.when(settings):

@@ -42,7 +42,8 @@ class Lake:
 
     def __init__(self, spark: SparkSession, root: str) -> None:
         self.spark = spark
-        self.root = root.rstrip("/")
+        # Delta takes no relative path for a new table.
+        self.root = root.rstrip("/") if ":" in root else files.qualified(spark, root).removeprefix("file:")
         self._checked: set[str] = set()
         # Jobs side by side write some tables together: one at a time, so that Delta sees no conflict.
         self._locks = {name: threading.RLock() for name in TABLES}

@@ -244,12 +244,10 @@ def test_products(spark: SparkSession, clean: CleanSettings) -> None:
     assert cleaned.good.where("product_id = 'p2'").first()["category"] == "unknown"
 
 
-def test_a_column_that_is_wrong_in_every_record_is_the_mappings_mistake(
-    spark: SparkSession, clean: CleanSettings
-) -> None:
+def test_a_column_that_is_wrong_in_every_record_is_the_mappings_mistake(spark: SparkSession) -> None:
     def held(*signups: str) -> dict[str, int]:
         rows = [{"user_id": f"u{n}", "arrived_at": AT, "signup_time": text} for n, text in enumerate(signups)]
-        with clean_users(raw(spark, "users", rows), settings=clean, reading=Said(), quote=50).held() as counts:
+        with clean_users(raw(spark, "users", rows), reading=Said(), quote=50).held() as counts:
             return counts
 
     assert held("06.01.2025", AT)["quarantined.unparsable"] == 1
@@ -262,7 +260,71 @@ def test_a_column_that_is_wrong_in_every_record_is_the_mappings_mistake(
     assert held() == {"rows_in": 0, "rows_out": 0, "duplicates": 0, "quarantined": 0}
 
 
-def test_users(spark: SparkSession, clean: CleanSettings) -> None:
+def orders_held(
+    spark: SparkSession, clean: CleanSettings, known: dict[str, Any], *changes: dict[str, Any]
+) -> dict[str, int]:
+    """The counts of orders that differ from a good one by this, each with a line of its own."""
+    rows = [{**ORDER, "line_id": str(number), **change} for number, change in enumerate(changes)]
+    cleaned = clean_orders(
+        raw(spark, "orders", rows),
+        products=known["products"],
+        users=known["users"],
+        settings=clean,
+        reading=Said(arrival_lag_minutes=0),
+        quote=50,
+    )
+    with cleaned.held() as counts:
+        return counts
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        (
+            [{"order_time": "soon", "quantity": "two"}, {"quantity": "one"}, {"quantity": "one"}],
+            "none of its 3 records can be used: quantity is unparsable in all of them",
+        ),
+        (
+            [{"order_id": None, "line_id": None}, {"line_id": None}],
+            "none of its 2 records can be used: line_id is missing in all of them",
+        ),
+        (
+            [{"quantity": None}, {"quantity": "one"}],
+            "none of its records with quantity can be used: it is unparsable in all of them, 1 of 2",
+        ),
+        # What stands for a discount that nobody gave is no discount that was read.
+        (
+            [{"discount": None}, {"discount": "1,00"}, {"discount": "0,50", "quantity": "one"}, {}, {"quantity": "0"}],
+            None,
+        ),
+        (
+            [{"discount": None}, {"discount": "1,00"}, {"discount": "0,50", "quantity": "one"}],
+            "none of its records with discount can be used: it is unparsable in all of them, 2 of 3",
+        ),
+        # A price that follows from another amount is no price that was read.
+        (
+            [{"unit_price": None, "net_amount": "9"}, {"unit_price": "5,00", "net_amount": "9"}],
+            "none of its records with unit_price can be used: it is unparsable in all of them, 1 of 2",
+        ),
+        ([{"coupon_amount": None}, {"coupon_amount": " "}], None),
+        ([{"coupon_amount": "-1"}, {"order_time": "soon"}, {}], None),
+        # One bad value in a column that few records have is that record's fault.
+        ([{"coupon_amount": "much"}, {}, {}], None),
+    ],
+)
+def test_a_column_that_no_record_with_it_can_use_stops_the_run(
+    spark: SparkSession, clean: CleanSettings, known: dict[str, Any], changes: list[dict[str, Any]], wrong: str | None
+) -> None:
+    if wrong is None:
+        assert orders_held(spark, clean, known, *changes)["rows_in"] == len(changes)
+        return
+    with pytest.raises(DataError) as caught:
+        orders_held(spark, clean, known, *changes)
+    assert caught.value.message == f"feed orders: {wrong}"
+    assert caught.value.fix == "Look at the columns, time_format and values of its mapping."
+
+
+def test_users(spark: SparkSession) -> None:
     base = {"user_id": "u1", "arrived_at": AT, "gender": "f", "extra": {"city": "Bonn"}}
     rows, wanted = cases(
         base,
@@ -275,13 +337,13 @@ def test_users(spark: SparkSession, clean: CleanSettings) -> None:
             ({"user_id": None}, "missing:user_id"),
         ],
     )
-    cleaned = clean_users(raw(spark, "users", rows), settings=clean, reading=Said(), quote=50)
+    cleaned = clean_users(raw(spark, "users", rows), reading=Said(), quote=50)
     assert outcomes(cleaned) == wanted
     good = sorted(
         (row["consent_marketing"], row["consent_profiling"], row["attributes"]["city"])
         for row in cleaned.good.collect()
     )
-    assert good == [(False, True, "Bonn"), (True, True, "Bonn")]
+    assert good == [(False, None, "Bonn"), (True, None, "Bonn")]
 
 
 def test_offers(spark: SparkSession, clean: CleanSettings) -> None:
@@ -310,6 +372,8 @@ def test_offers(spark: SparkSession, clean: CleanSettings) -> None:
                 "range:cost_per_redemption+unparsable:max_redemptions",
             ),
             ({"offer_id": "o11", "kind": "gift", "depth": None, "valid_to": None}, "missing:valid_to"),
+            ({"offer_id": "o12", "channels": "[]"}, "good"),
+            ({"offer_id": "o13", "channels": " "}, "good"),
         ],
     )
     cleaned = clean_offers(raw(spark, "offers", rows), settings=clean, reading=Said(), quote=50)
@@ -317,7 +381,13 @@ def test_offers(spark: SparkSession, clean: CleanSettings) -> None:
     good = sorted(
         (row["offer_id"], row["depth"], row["scope_values"], row["channels"]) for row in cleaned.good.collect()
     )
-    assert good == [("o1", 0.2, [], ["email", "app"]), ("o4", 20.0, [], None), ("o8", 0.2, ["Own", "Other"], None)]
+    assert good == [
+        ("o1", 0.2, [], ["email", "app"]),
+        ("o12", 0.2, [], []),
+        ("o13", 0.2, [], None),
+        ("o4", 20.0, [], None),
+        ("o8", 0.2, ["Own", "Other"], None),
+    ]
     assert {row["offer_id"]: row["campaign_type"] for row in cleaned.good.collect()}["o8"] == "own"
 
 

@@ -59,20 +59,32 @@ def test_words(spark: SparkSession) -> None:
         ("tap", "unknown:x='tap'"),
         (None, "missing:x"),
     ]
-    assert parsed(spark, parse.boolean("x", default=True), ["true", "0", "No", None, "maybe"]) == [
+    assert parsed(spark, parse.boolean("x"), ["true", "0", "No", None, "maybe"]) == [
         (True, None),
         (False, None),
         (False, None),
-        (True, None),
-        (True, "unparsable:x='maybe'"),
+        (None, None),
+        (None, "unparsable:x='maybe'"),
     ]
-    assert parsed(spark, parse.words("x"), ['["a, b","c"]', "a, b | c", "a", None, "[broken"]) == [
+    assert parsed(spark, parse.words("x"), ['["a, b","c"]', "a, b | c", "a", None, "[broken", "[]", " "]) == [
         (["a, b", "c"], None),
         (["a, b", "c"], None),
         (["a"], None),
         (None, None),
         (None, "unparsable:x='[broke'"),
+        ([], None),
+        (None, None),
     ]
+
+
+def test_a_word_of_the_source_may_say_that_there_is_nothing(spark: SparkSession) -> None:
+    parse = Parser(Said(values={"x": {"n/a": ""}}), 6)
+    assert parsed(spark, parse.money("x", top=9), ["n/a", "2", "?"]) == [
+        (None, None),
+        (Decimal(2), None),
+        (None, "unparsable:x='?'"),
+    ]
+    assert parsed(spark, parse.text("x", required=True), ["n/a"]) == [(None, "missing:x")]
 
 
 NOON = datetime(2025, 1, 6, 12, tzinfo=UTC)

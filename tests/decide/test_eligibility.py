@@ -8,7 +8,10 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
+from clean.made import Said, raw
 from decide.made import DAY, frame, offer, user
+from offerlake.clean.offers import clean_offers
+from offerlake.clean.users import clean_users
 from offerlake.config import Settings
 from offerlake.decide.eligibility import RULES, eligible, judge_pairs, newest, refusals
 from offerlake.schemas import table
@@ -75,6 +78,40 @@ def test_unknown_consent_is_a_setting(spark: SparkSession, settings: Settings) -
         return refusals(judged)["passed"]
 
     assert (passing(True), passing(False)) == (1, 0)
+
+
+def test_what_the_shop_says_of_consent_and_channels_reaches_the_rules(spark: SparkSession, settings: Settings) -> None:
+    """From raw rows: a consent that nobody stated is decided by the setting, an empty list of channels is none."""
+    terms = {"arrived_at": "2025-01-06", "kind": "gift", "scope": "all", "valid_from": "2025-01-06"}
+    told = [{"user_id": "yes", "consent_marketing": "true", "consent_profiling": "true"}, {"user_id": "unknown"}]
+    listed = [{"offer_id": "any"}, {"offer_id": "mail", "channels": "mail"}, {"offer_id": "mute", "channels": "[]"}]
+    users = clean_users(
+        raw(spark, "users", [{"arrived_at": "2025-01-06", **row} for row in told]), reading=Said(), quote=50
+    )
+    offers = clean_offers(
+        raw(spark, "offers", [{**terms, "valid_to": "2026-01-06", **row} for row in listed]),
+        settings=settings.clean,
+        reading=Said(),
+        quote=50,
+    )
+
+    def judged(unknown: bool) -> dict[str, dict[str, str | None]]:
+        found: dict[str, dict[str, str | None]] = {"yes": {}, "unknown": {}}
+        for row in judge_pairs(
+            users.good,
+            offers.good,
+            frame(spark, "offer_products", []),
+            frame(spark, "user_features", []),
+            as_of=DAY,
+            settings=settings.decide,
+            unknown_consent=unknown,
+        ).collect():
+            found[row["user_id"]][row["offer_id"]] = row["refused"]
+        return found
+
+    rules = {"any": None, "mail": None, "mute": "no_channel"}
+    assert judged(unknown=True) == {"yes": rules, "unknown": rules}
+    assert judged(unknown=False) == {"yes": rules, "unknown": dict.fromkeys(rules, "no_marketing_consent")}
 
 
 def test_minimum_spend_is_judged_by_the_typical_order(spark: SparkSession, settings: Settings) -> None:

@@ -6,7 +6,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from deep.planted import TURN, written
+from deep.planted import TURN, USERS, written
 from offerlake.config import Settings
 from offerlake.deep.data import Span, shares
 from offerlake.deep.encode import learn
@@ -21,8 +21,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="package")
 def examples(spark: SparkSession, root: str) -> DataFrame:
-    """2,400 examples of 600 users in the lake."""
-    return written(spark, root, users=600)
+    """4,000 examples of 1,000 users in the lake."""
+    return written(spark, root, users=USERS)
 
 
 @pytest.fixture(scope="package")

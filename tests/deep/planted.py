@@ -15,6 +15,7 @@ from offerlake.tables import Lake
 
 FIRST_DAY = datetime(2025, 3, 3, tzinfo=UTC)
 DAYS = 4  # rounds, every 14 days
+USERS = 1_000  # in the lake of these tests
 TURN = datetime(2025, 4, 14, tzinfo=UTC)  # the last round, which validates
 REGIONS = ("north", "south", "west")
 
@@ -42,6 +43,7 @@ def planted(*, users: int) -> pa.Table:
                     "shown_at": datetime.fromtimestamp(shown, tz=UTC),
                     "shown_date": datetime.fromtimestamp(shown, tz=UTC).date(),
                     "label_end": datetime.fromtimestamp(shown + 14 * 86_400, tz=UTC),
+                    "orders_364d": 1,
                     "views_28d": views,
                     "money_28d": float(rng.exponential(40.0)),
                     "order_recency_days": None if rng.random() < 0.3 else float(rng.integers(1, 90)),

@@ -12,7 +12,7 @@ from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from deep.planted import DAYS, TURN
+from deep.planted import DAYS, TURN, USERS
 from offerlake.deep.data import Piece, Span, filesystem, orders, read, shares
 from offerlake.deep.encode import learn
 from offerlake.errors import DataError
@@ -31,11 +31,11 @@ def rows_by_day(pieces: list[Piece]) -> dict[str, int]:
 def test_every_shard_gets_its_share_of_every_day(examples: DataFrame, shards: int) -> None:
     dealt = shares(examples, shards=shards)
     covered = sorted((piece.uri, piece.group, piece.begin, piece.end) for share in dealt for piece in share)
-    assert sum(end - begin for _, _, begin, end in covered) == DAYS * 600
+    assert sum(end - begin for _, _, begin, end in covered) == DAYS * USERS
     assert all(one[:2] != two[:2] or one[3] <= two[2] for one, two in pairwise(covered))
     counts = [rows_by_day(share) for share in dealt]
     assert all(len(found) == DAYS for found in counts)
-    assert {rows for found in counts for rows in found.values()} <= {600 // shards, -(-600 // shards)}
+    assert {rows for found in counts for rows in found.values()} <= {USERS // shards, -(-USERS // shards)}
 
 
 def test_a_rank_reads_the_rows_that_spark_would_choose(examples: DataFrame) -> None:
@@ -70,7 +70,7 @@ def test_a_label_window_that_reaches_into_the_next_slice_is_left_out(examples: D
         fold_seed=7,
         folds=2,
     )
-    assert len(rows) == 2 * 600
+    assert len(rows) == 2 * USERS
 
 
 def test_deleted_rows_are_not_read_in_silence(examples: DataFrame, spark: SparkSession, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from safetensors.torch import save
 
+from deep.planted import DAYS, USERS
 from offerlake import randomness
 from offerlake.config import Settings
 from offerlake.deep.encode import CATEGORICAL, NUMERIC, encode, learn
@@ -58,7 +59,7 @@ def test_scores_do_not_depend_on_the_partitioning(model: DeepModel, examples: Da
 def test_other_columns_and_rows_are_kept(model: DeepModel, examples: DataFrame) -> None:
     scored = score(examples, model, column="p")
     assert scored.columns == [*examples.columns, "p"]
-    assert scored.where(F.col("p").between(0, 1)).count() == 2400
+    assert scored.where(F.col("p").between(0, 1)).count() == DAYS * USERS
     assert score(examples.limit(0), model).count() == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
@@ -9,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from deep.planted import TURN, true_probability
+from deep.planted import TURN, USERS, true_probability
 from offerlake.accuracy import accuracy
 from offerlake.deep.score import DeepModel, score
 from offerlake.deep.train import Task, Trained, train
@@ -47,7 +49,7 @@ def test_learns_a_number_and_an_interaction(task: Task, examples: DataFrame, tmp
     )
     best = accuracy(later, probability="truth", label="responded", seed=1)
     found = accuracy(later, probability="p_deep", label="responded", seed=1)
-    assert found.rows == 600
+    assert found.rows == USERS
     assert best.auc is not None
     assert found.auc is not None
     assert best.auc > 0.75
@@ -73,6 +75,26 @@ def test_a_killed_training_goes_on_to_the_same_weights(task: Task, tmp_path: Pat
     left = sorted(path.name for path in (tmp_path / "killed" / task.fingerprint).iterdir())
     assert left == ["fold0.pt"]
     assert trained(task, tmp_path / "killed") == whole
+
+
+def test_a_rank_is_repeatable_on_a_gpu_too_and_puts_back_what_was(
+    task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the driver's process and in Horovod's alike: torch refuses to multiply on CUDA without the workspace."""
+    name, seen = "CUBLAS_WORKSPACE_CONFIG", []
+
+    def ranked(_: Task, folder: str) -> Trained:
+        seen.append((os.environ.get(name), torch.are_deterministic_algorithms_enabled()))
+        return Trained(folder.encode(), ())
+
+    monkeypatch.setattr("offerlake.deep.train._train", ranked)
+    for before in (None, ":0:0"):
+        monkeypatch.delenv(name, raising=False)
+        if before is not None:
+            monkeypatch.setenv(name, before)
+        trained(task, tmp_path)
+        assert (os.environ.get(name), torch.are_deterministic_algorithms_enabled()) == (before, False)
+    assert seen == [(":4096:8", True)] * 2
 
 
 def test_training_stops_after_an_epoch_without_gain(task: Task, tmp_path: Path) -> None:

@@ -224,6 +224,14 @@ def test_feeds_of_another_shop_are_not_overwritten(shop: Shop, spark: SparkSessi
     assert (tmp_path / "orders" / "mine.csv").read_text() == "order_id\n1\n"
 
 
+def test_the_truth_goes_into_neither_lake_nor_landing(shop: Shop, spark: SparkSession, tmp_path: Path) -> None:
+    own = shop.settings.model_copy(update={"run": shop.settings.run.model_copy(update={"lake": f"{tmp_path}/lake"})})
+    for truth in (f"{tmp_path}/lake/truth", f"{tmp_path}/landing"):
+        with pytest.raises(ConfigError, match="the truth: got"):
+            simulate_shop(spark, own, landing=f"{tmp_path}/landing", truth=truth)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(("name", "days"), [("warmup_days", 50), ("round_days", 7)])
 def test_a_calendar_that_does_not_fit_is_refused(settings: Settings, name: str, days: int) -> None:
     with pytest.raises(ConfigError, match=name):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -29,17 +31,16 @@ def clean_offers(raw: DataFrame, *, settings: CleanSettings, reading: Reading, q
     kind, scope, within = parse.choice("kind", OFFER_KINDS), parse.choice("scope", SCOPES), parse.words("scope_values")
     depth = parse.double("depth", low=0, high=settings.max_money)
     named = F.coalesce(within.value, F.array().cast("array<string>"))
-    channels = parse.words("channels")
     cells = (
         parse.text("offer_id", required=True),
         parse.known_since(),
         kind,
         depth.refuse("range", (kind.value == "percent_off") & (depth.value > 1), depth.value),
         scope,
-        Cell("scope_values", named, within.problem),
+        replace(within, value=named),
         parse.money("min_spend", top=settings.max_money),
         parse.money("cost_per_redemption", top=settings.max_money),
-        Cell("channels", F.when(F.size(channels.value) > 0, channels.value), channels.problem),
+        parse.words("channels"),
         begin,
         end.refuse("range", end.value <= begin.value, F.col("valid_to")),
         parse.integer("max_redemptions", low=0, high=_MAX_USES),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
@@ -82,6 +84,7 @@ def _amounts(quantity: Column, price: Cell, discount: Cell, net: Cell) -> tuple[
     full_net = F.coalesce(net.value, F.when(quantity < 0, F.negative(from_price)).otherwise(from_price))
     full_price = F.coalesce(price.value, from_net)
     missing = price.problem.isNull() & net.problem.isNull() & price.value.isNull() & net.value.isNull()
-    priced = Cell("unit_price", full_price, F.coalesce(price.problem, F.when(missing, F.lit("missing:unit_price"))))
+    lacking = F.when(missing, F.lit("missing:unit_price"))
+    priced = replace(price, value=full_price, problem=F.coalesce(price.problem, lacking))
     turned = ((quantity > 0) & (full_net < 0)) | ((quantity < 0) & (full_net > 0))
-    return priced, discount, Cell("net_amount", full_net, net.problem).refuse("range", turned, full_net)
+    return priced, discount, replace(net, value=full_net).refuse("range", turned, full_net)

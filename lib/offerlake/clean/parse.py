@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from pyspark.sql import Column
@@ -45,16 +45,24 @@ class Reading(Protocol):
 
 @dataclass(frozen=True)
 class Cell:
-    """One typed column and what is wrong with it: a string, or null."""
+    """One typed column and what is wrong with it.
+
+    Attributes:
+        name: The column.
+        value: As typed.
+        problem: The reason, or null.
+        read: True where the record has something here that could be read. None: any text is right.
+    """
 
     name: str
     value: Column
     problem: Column
+    read: Column | None = None
 
     def refuse(self, code: str, wrong: Column, shown: Column) -> Cell:
         """Adds a check: the reason `code` where `wrong` is true, unless there is a reason already."""
         reason = F.concat(F.lit(f"{code}:{self.name}='"), shown.cast("string"), F.lit("'"))
-        return Cell(self.name, self.value, F.coalesce(self.problem, F.when(wrong, reason)))
+        return replace(self, problem=F.coalesce(self.problem, F.when(wrong, reason)))
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,7 @@ class Parser:
         if default is None:
             return cell
         filled = F.when(self._raw(name).isNull(), F.lit(default).cast(MONEY)).otherwise(value)
-        return Cell(name, filled, cell.problem)
+        return replace(cell, value=filled)
 
     def integer(self, name: str, *, low: float, high: float, required: bool = False) -> Cell:
         """A whole number from `low` to `high`; 3.0 is one too."""
@@ -101,14 +109,12 @@ class Parser:
         value = self._raw(name).try_cast("double")
         return self._range(self._parsed(name, F.when(~F.isnan(value), value)), low, high)
 
-    def boolean(self, name: str, *, default: bool) -> Cell:
-        """True or false (also yes, no, 1, 0); null is `default`."""
-        value = self._raw(name).try_cast("boolean")
-        cell = self._parsed(name, value)
-        return Cell(name, F.coalesce(value, F.lit(default)), cell.problem)
+    def boolean(self, name: str) -> Cell:
+        """True or false (also yes, no, 1, 0)."""
+        return self._parsed(name, self._raw(name).try_cast("boolean"))
 
     def words(self, name: str) -> Cell:
-        """A list: a JSON array, or words with | between them; null where there is none."""
+        """A list: a JSON array, which may be empty, or words with | between them; null where there is none."""
         raw = self._raw(name)
         listed = F.when(raw.startswith("["), F.from_json(raw, "array<string>")).otherwise(F.split(raw, r"\s*\|\s*"))
         return self._parsed(name, listed)
@@ -128,31 +134,33 @@ class Parser:
         if self.reading.arrival_lag_minutes is not None:
             value = F.coalesce(value, happened.value + F.make_dt_interval(mins=F.lit(self.reading.arrival_lag_minutes)))
         late = happened.value > value + F.make_dt_interval(mins=F.lit(skew_minutes))
-        cell = self._required(Cell("arrived_at", value, own.problem))
+        cell = self._required(replace(own, value=value))
         return cell.refuse("clock_skew", late, self._shown(happened.name))
 
     def known_since(self) -> Cell:
         """`arrived_at` of a version of a product, user or offer: its own column, else the time of its load."""
         own = self.instant("arrived_at")
-        return Cell("arrived_at", F.coalesce(own.value, F.col("loaded_at")), own.problem)
+        return replace(own, value=F.coalesce(own.value, F.col("loaded_at")))
 
     def _raw(self, name: str) -> Column:
         text = F.nullif(F.trim(F.col(name)), F.lit(""))
         ours = self.reading.values.get(name)
         if not ours:
             return text
-        return F.coalesce(F.create_map(*[F.lit(word) for pair in sorted(ours.items()) for word in pair])[text], text)
+        words = F.create_map(*[F.lit(word) for pair in sorted(ours.items()) for word in pair])
+        return F.nullif(F.coalesce(words[text], text), F.lit(""))
 
     def _shown(self, name: str) -> Column:
         return F.left(F.coalesce(F.col(name), F.lit("null")), F.lit(self.quote))
 
     def _required(self, cell: Cell) -> Cell:
         reason = F.when(cell.value.isNull(), F.lit(f"missing:{cell.name}"))
-        return Cell(cell.name, cell.value, F.coalesce(cell.problem, reason))
+        return replace(cell, problem=F.coalesce(cell.problem, reason))
 
     def _parsed(self, name: str, value: Column) -> Cell:
-        wrong = self._raw(name).isNotNull() & value.isNull()
-        return Cell(name, value, _fine()).refuse("unparsable", wrong, self._shown(name))
+        there = self._raw(name).isNotNull()
+        cell = Cell(name, value, _fine(), read=there & value.isNotNull())
+        return cell.refuse("unparsable", there & value.isNull(), self._shown(name))
 
     def _range(self, cell: Cell, low: float, high: float) -> Cell:
         return cell.refuse("range", (cell.value < low) | (cell.value > high), self._shown(cell.name))

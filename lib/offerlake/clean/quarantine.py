@@ -1,17 +1,20 @@
 """What becomes of each raw record: it is good, a duplicate, or refused with its reasons. Nothing else, and all counted.
 
 `decided` is one frame with a row a raw record: the silver table's columns, `_status` (good, duplicate or refused),
-`_reasons`, `_record` (the raw row as JSON where parsing refused it), `source`, `source_position`, `loaded_at`.
+`_reasons`, `_record` (the raw row as JSON where parsing refused it), `_read` and `_unread` (a bit for each column of
+the feed, by its place there: what the record has in it could be read, or not), `source`, `source_position`,
+`loaded_at`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
 
 from pyspark import StorageLevel
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
 
 from offerlake.clean.parse import Cell
@@ -68,33 +71,54 @@ class Cleaned:
         Counts: rows_in, rows_out, duplicates, quarantined, and `quarantined.<code>` by the code of the first reason.
 
         Raises:
-            DataError: A column cannot be read in any record.
+            DataError: A column is missing in every record, or cannot be read in any that has it, half of all at least.
         """
         held = self.decided.persist(StorageLevel.MEMORY_AND_DISK)
         try:
-            counts = _counts(held)
-            if counts["rows_in"] and not counts["rows_out"]:
-                self._stop_at_unreadable(held, counts["rows_in"])
+            found = _tallied(held)
+            counts = _counts(found)
+            unreadable = _unreadable(found, self.feed)
+            if unreadable or (counts["rows_in"] and not counts["rows_out"]):
+                self._stop(held, counts["rows_in"], unreadable)
             yield counts
         finally:
             held.unpersist()
 
-    def _stop_at_unreadable(self, held: DataFrame, rows: int) -> None:
-        """Stops where a column is wrong in every record: that is the mapping's mistake, not the records'."""
-        code = F.split_part(F.try_element_at("_reasons", F.lit(1)), F.lit("="), F.lit(1))
-        found = held.where(F.col("_status") == REFUSED).groupBy(code.alias("code")).count().orderBy(F.desc("count"))
-        first = found.first()
-        if first is not None and first["count"] == rows and first["code"].startswith(("unparsable:", "missing:")):
-            reason, _, column = str(first["code"]).partition(":")
+    def _stop(self, held: DataFrame, rows: int, unreadable: set[str]) -> None:
+        """Stops where a column is wrong in every record that has it: that is the mapping's mistake, not the records'.
+
+        Where fewer than half of the records have it, it may be theirs: they are refused, and the run goes on.
+        """
+        reasons = held.where(F.col("_status") == REFUSED).select(F.explode("_reasons").alias("reason"))
+        code = F.split_part("reason", F.lit("="), F.lit(1)).alias("code")
+        for row in reasons.groupBy(code).count().orderBy(F.desc("count"), "code").collect():
+            reason, _, column = row["code"].partition(":")
+            if row["count"] == rows and reason in ("unparsable", "missing"):
+                wrong = f"none of its {rows} records can be used: {column} is {reason} in all of them"
+            elif reason == "unparsable" and column in unreadable and 2 * row["count"] >= rows:
+                part = f"{row['count']} of {rows}"
+                wrong = f"none of its records with {column} can be used: it is {reason} in all of them, {part}"
+            else:
+                continue
             raise DataError(
-                f"feed {self.feed}: none of its {rows} records can be used: {column} is {reason} in all of them",
-                fix="Look at the columns, time_format and values of its mapping.",
+                f"feed {self.feed}: {wrong}", fix="Look at the columns, time_format and values of its mapping."
             )
 
 
-def _counts(decided: DataFrame) -> dict[str, int]:
+def _tallied(decided: DataFrame) -> list[Row]:
+    """Records by status and code of the first reason, and which columns could be read or not in any of them."""
     code = F.split_part(F.try_element_at("_reasons", F.lit(1)), F.lit(":"), F.lit(1))
-    found = decided.groupBy("_status", code.alias("code")).count().collect()
+    every = (F.count(F.lit(1)).alias("count"), F.bit_or("_read").alias("read"), F.bit_or("_unread").alias("unread"))
+    return decided.groupBy("_status", code.alias("code")).agg(*every).collect()
+
+
+def _unreadable(found: Sequence[Row], feed: str) -> set[str]:
+    """Columns that some records have, and none that can be read."""
+    read, unread = (reduce(int.__or__, (row[name] for row in found), 0) for name in ("read", "unread"))
+    return {name for place, name in enumerate(FEEDS[feed]) if (unread & ~read) >> place & 1}
+
+
+def _counts(found: Sequence[Row]) -> dict[str, int]:
     by_status = {
         status: sum(row["count"] for row in found if row["_status"] == status) for status in (GOOD, DUPLICATE, REFUSED)
     }
@@ -117,20 +141,31 @@ def typed(raw: DataFrame, feed: str, cells: Sequence[Cell], checks: Sequence[Col
         checks: Reasons over several raw columns: a string, or null.
 
     Returns:
-        A row a record: the cells' columns, the origin, `_status` (good or refused), `_reasons` and `_record`.
+        A row a record: the cells' columns, the origin, `_status` (good or refused), `_reasons`, `_record`, `_read` and
+        `_unread`.
     """
     problems = [*[cell.problem for cell in cells], *checks]
     refused = F.coalesce(*problems).isNotNull()
     # Spark interprets array_compact, and all that is in it: only where there is something to tell.
     reasons = F.when(refused, F.array_compact(F.array(*problems))).otherwise(F.array().cast("array<string>"))
     record = F.to_json(F.struct(*FEEDS[feed], "extra"))
+    read = {cell.name: cell.read for cell in cells if cell.read is not None}
+    unread = {cell.name: cell.problem.startswith("unparsable:") for cell in cells if cell.name in read}
     return raw.select(
         *[cell.value.alias(cell.name) for cell in cells],
         *_ORIGIN,
         F.when(refused, REFUSED).otherwise(GOOD).alias("_status"),
         reasons.alias("_reasons"),
         F.when(refused, record).alias("_record"),
+        _bits(feed, read).alias("_read"),
+        F.when(refused, _bits(feed, unread)).otherwise(F.lit(0)).alias("_unread"),
     )
+
+
+def _bits(feed: str, where: Mapping[str, Column]) -> Column:
+    """A number with a bit for each column where its condition is true."""
+    bits = (F.when(true, F.lit(1 << FEEDS[feed].index(name))).otherwise(F.lit(0)) for name, true in where.items())
+    return reduce(Column.bitwiseOR, bits, F.lit(0))
 
 
 def first_wins(frame: DataFrame, key: Sequence[str], *, arrived: bool = True) -> DataFrame:
@@ -219,7 +254,9 @@ def settle(contract: Table, feed: str, job: str, decided: DataFrame) -> Cleaned:
         (F.col(field.name) if field.name in decided.columns else F.lit(None)).cast(field.dataType).alias(field.name)
         for field in contract.struct
     ]
-    return Cleaned(feed, job, contract, decided.select(*columns, "_status", "_reasons", "_record", *_ORIGIN))
+    return Cleaned(
+        feed, job, contract, decided.select(*columns, "_status", "_reasons", "_record", "_read", "_unread", *_ORIGIN)
+    )
 
 
 def _order(*, arrived: bool) -> list[Column]:

@@ -7,18 +7,18 @@ from pyspark.sql import functions as F
 
 from offerlake.clean.parse import Cell, Parser, Reading
 from offerlake.clean.quarantine import Cleaned, settle, typed, versions
-from offerlake.config import CleanSettings
 from offerlake.schemas import table
 
 FEED, JOB = "users", "clean_users"
 
 
-def clean_users(raw: DataFrame, *, settings: CleanSettings, reading: Reading, quote: int) -> Cleaned:
+def clean_users(raw: DataFrame, *, reading: Reading, quote: int) -> Cleaned:
     """Cleans the users: every version that says something new; columns that the mapping does not name are attributes.
+
+    A consent that is not known stays so: what that counts as is the decision's to say.
 
     Args:
         raw: `raw_users`.
-        settings: Of cleaning; a consent that is missing is `unknown_consent`.
         reading: How the feed's values are written.
         quote: Characters of a refused value that its reason quotes.
     """
@@ -30,8 +30,8 @@ def clean_users(raw: DataFrame, *, settings: CleanSettings, reading: Reading, qu
         parse.text("gender"),
         parse.text("age_band"),
         parse.text("region"),
-        parse.boolean("consent_marketing", default=settings.unknown_consent),
-        parse.boolean("consent_profiling", default=settings.unknown_consent),
+        parse.boolean("consent_marketing"),
+        parse.boolean("consent_profiling"),
         Cell("attributes", F.col("extra"), F.lit(None).cast("string")),
     )
     kept = typed(raw, FEED, cells)

@@ -10,6 +10,8 @@ from offerlake.cli.group import Answer
 from offerlake.cli.options import Config, Json, Lake, Sets
 
 if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
     from offerlake.schemas import Table
 
 _WIDE = 8  # more columns than this are printed one below the other
@@ -66,15 +68,35 @@ def report(
     json: Json = False,
 ) -> Answer:
     """Print the path of the newest report of a lake."""
+    from offerlake import demo
     from offerlake.config import load_settings
-    from offerlake.demo import newest_report
 
-    path = newest_report(load_settings(config or [], sets or [], given={"run.lake": lake}).run.lake)
+    settings = load_settings(config or [], sets or [], given={"run.lake": lake})
+    if ":/" in settings.run.lake:
+        from offerlake.session import open_session
+
+        spark = open_session(settings.spark, app="report")
+        path = demo.newest_remote_report(spark, settings.run.lake)
+        page = _copied(spark, path) if open_it else path
+    else:
+        path = page = str(demo.newest_report(settings.run.lake))
     if not json:
         typer.echo(path)
     if open_it:
-        typer.launch(str(path))
-    return Answer({"report": str(path)})
+        typer.launch(page)
+    return Answer({"report": path})
+
+
+def _copied(spark: SparkSession, uri: str) -> str:
+    """A copy on this machine, for the browser."""
+    import tempfile
+    from pathlib import Path
+
+    from offerlake import files
+
+    copy = Path(tempfile.mkdtemp(prefix="offerlake-report-")) / uri.rpartition("/")[2]
+    copy.write_bytes(files.read_bytes(spark, uri))
+    return str(copy)
 
 
 def _contract(name: str) -> Table:

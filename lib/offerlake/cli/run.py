@@ -37,10 +37,13 @@ def run(
     begun = time.monotonic()
     from offerlake import pipeline
     from offerlake.config import load_settings
+    from offerlake.errors import ConfigError
     from offerlake.ingest.mapping import load_source
     from offerlake.session import open_session
     from offerlake.windows import parse_as_of
 
+    if only and (first or last):
+        raise ConfigError("--only beside --from or --to", fix="Give either single jobs or a stretch of the pipeline.")
     places = {"run.lake": lake, "run.landing": landing, "run.source": source, "evaluate.truth": truth}
     settings = load_settings(config or [], sets or [], given=places)
     day = parse_as_of(as_of)
@@ -68,10 +71,14 @@ def demo(
     """Make a shop (or fetch a real one's data), run the whole pipeline on it, and say what it is worth."""
     begun = time.monotonic()
     from offerlake import demo as made
+    from offerlake.errors import ConfigError
     from offerlake.session import open_session
 
+    if users is not None and data != "shop":
+        raise ConfigError(f"--users: got {users} beside --data {data}", fix="Leave it out: its users are given.")
     places = made.Places.beside(lake)
     settings = made.demo_settings(data, places, users=users, seed=seed, overlays=config or [], sets=sets or [])
+    made.check(settings, data, places)
     spark = open_session(settings.spark)
     since = time.monotonic()
     fresh = made.prepare(spark, settings, data, places)
@@ -101,10 +108,11 @@ def simulate(
     begun = time.monotonic()
     from offerlake.config import load_settings
     from offerlake.session import open_session
-    from offerlake.simulate import simulate_shop
+    from offerlake.simulate import check_shop, simulate_shop
 
     own = {"simulate.users": users, "simulate.seed": seed, "simulate.effects": effects}
     settings = load_settings(["local", *(config or [])], sets or [], given=own)
+    check_shop(settings, landing=landing, truth=truth)
     simulate_shop(open_session(settings.spark), settings, landing=landing, truth=truth)
     seconds = round(time.monotonic() - begun, 1)
     if not json:

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from offerlake.config import DecideSettings
 from offerlake.decide.allocate import Cut, choices, cut, steps
-from offerlake.decide.eligibility import newest
+from offerlake.decide.eligibility import newest, roster
 from offerlake.decide.explore import Exploration, arm, draws, fit_exploration, propensity
 from offerlake.decide.limits import remaining, rooms, tighten, within
 from offerlake.decide.products import products_to_show
@@ -71,16 +71,12 @@ def assign(
     pairs = scores.select(
         "user_id", "offer_id", pair_value().alias("value"), F.col("expected_cost").alias("cost"), "p_redeem"
     )
-    roster = newest(catalogue.users, key="user_id", as_of=as_of).select(
-        "user_id",
-        F.coalesce("consent_marketing", F.lit(unknown_consent)).alias("marketing"),
-        F.coalesce("consent_profiling", F.lit(unknown_consent)).alias("profiling"),
-    )
+    people = roster(catalogue.users, as_of=as_of, unknown_consent=unknown_consent)
     offers = newest(catalogue.offers, key="offer_id", as_of=as_of)
     left = remaining(offers, catalogue.redemptions, as_of=as_of)
     if used_up := [offer for offer, uses in left.items() if not uses]:
         pairs = pairs.where(~F.col("offer_id").isin(used_up))
-    drawn = draws(roster.select("user_id"), pairs, as_of=as_of, seed=seed, settings=settings)
+    drawn = draws(people.select("user_id"), pairs, as_of=as_of, seed=seed, settings=settings)
     exploration = fit_exploration(drawn, settings=settings)
     staged = drawn.withColumn("arm", arm(exploration))
     explored = staged.where(F.col("arm") == "explore").select("user_id", F.col("explore_offer_id").alias("offer_id"))
@@ -93,7 +89,7 @@ def assign(
         .withColumn("offer_id", _choice())
         .withColumn("propensity", propensity(holdout_share=settings.holdout_share, explore_share=exploration.share))
     )
-    rows = _described(chosen, scores, model.steps, roster, offers, as_of=as_of, settings=settings)
+    rows = _described(chosen, scores, model.steps, people, offers, as_of=as_of, settings=settings)
     shown = products_to_show(
         rows.where(F.col("offer_id").isNotNull()).select("user_id", "offer_id"),
         catalogue.candidates,
@@ -161,7 +157,7 @@ def _described(
     chosen: DataFrame,
     scores: DataFrame,
     all_steps: DataFrame,
-    roster: DataFrame,
+    people: DataFrame,
     offers: DataFrame,
     *,
     as_of: date,
@@ -183,7 +179,7 @@ def _described(
     best_ratio = all_steps.where(F.col("level") == 0).select("user_id", F.col("ratio").alias("best_ratio"))
     nothing = F.col("offer_id").isNull()
     return (
-        chosen.join(roster, on="user_id", how="inner")
+        chosen.join(people, on="user_id", how="inner")
         .join(of_user, on="user_id", how="left")
         .join(best_ratio, on="user_id", how="left")
         .join(scored, on=["user_id", "offer_id"], how="left")

@@ -36,6 +36,24 @@ def newest(frame: DataFrame, *, key: str, as_of: date) -> DataFrame:
     return frame.groupBy(key).agg(best.alias("newest")).select("newest.*")
 
 
+def roster(users: DataFrame, *, as_of: date, unknown_consent: bool) -> DataFrame:
+    """Everybody, and whether he may be contacted and scored, as it was known on the day.
+
+    Args:
+        users: The table `users`, all versions; a consent that nobody stated is null there.
+        as_of: The UTC day.
+        unknown_consent: What such a consent counts as (`clean.unknown_consent`).
+
+    Returns:
+        user_id, marketing, profiling (the consents, never null).
+    """
+    return newest(users, key="user_id", as_of=as_of).select(
+        "user_id",
+        F.coalesce("consent_marketing", F.lit(unknown_consent)).alias("marketing"),
+        F.coalesce("consent_profiling", F.lit(unknown_consent)).alias("profiling"),
+    )
+
+
 def judge_pairs(
     users: DataFrame,
     offers: DataFrame,
@@ -67,15 +85,7 @@ def judge_pairs(
         null: the pair passes).
     """
     usual = user_features.select("user_id", "typical_order_value")
-    people = (
-        newest(users, key="user_id", as_of=as_of)
-        .select(
-            "user_id",
-            F.coalesce("consent_marketing", F.lit(unknown_consent)).alias("marketing"),
-            F.coalesce("consent_profiling", F.lit(unknown_consent)).alias("profiling"),
-        )
-        .join(usual, on="user_id", how="left")
-    )
+    people = roster(users, as_of=as_of, unknown_consent=unknown_consent).join(usual, on="user_id", how="left")
     return people.crossJoin(F.broadcast(_judged_offers(offers, offer_products, as_of=as_of, settings=settings))).select(
         F.lit(as_of).alias("as_of"),
         "user_id",

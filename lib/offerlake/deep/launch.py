@@ -122,7 +122,6 @@ def run(context: SparkContext, task: Task, checkpoints: str) -> Trained:
                     # The ranks' lines are for an error's message; stdout belongs to the command line.
                     stdout=told,
                     stderr=told,
-                    env={"CUBLAS_WORKSPACE_CONFIG": ":4096:8"},  # deterministic matrix products on GPUs
                     executable=context.pythonExec,
                     verbose=0,
                 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from offerlake.deep.models.mlp import Mlp
 from offerlake.errors import DataError
 
 _VALIDATION_BATCH = 65_536  # rows whose activations are in memory at once
+_CUBLAS_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 _FEWEST_STEPS = 30  # an epoch: with little data the batches are smaller, else nothing is learnt
 _T = TypeVar("_T")
 
@@ -251,12 +253,20 @@ def _device() -> torch.device:
 
 @contextmanager
 def _repeatable() -> Iterator[None]:
-    """One thread a rank and deterministic kernels; puts back what was, for a rank in the driver's process."""
+    """One thread a rank and deterministic kernels; puts back what was, for a rank in the driver's process.
+
+    On a GPU torch multiplies matrices deterministically only where cuBLAS's workspace is set before the first one.
+    """
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    workspace = os.environ.get(_CUBLAS_WORKSPACE)
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(mode=True)
+    os.environ[_CUBLAS_WORKSPACE] = ":4096:8"
     try:
         yield
     finally:
+        os.environ.pop(_CUBLAS_WORKSPACE)
+        if workspace is not None:
+            os.environ[_CUBLAS_WORKSPACE] = workspace
         torch.use_deterministic_algorithms(mode=strict)
         torch.set_num_threads(threads)

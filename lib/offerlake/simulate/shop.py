@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from offerlake import files
-from offerlake.config import Settings
+from offerlake.config import Settings, check_truth
 from offerlake.errors import DataError
 from offerlake.parallel import both, side_by_side
 from offerlake.simulate import bots as robots
@@ -49,6 +49,16 @@ class Summary:
     end: str
 
 
+def check_shop(settings: Settings, *, landing: str, truth: str) -> Calendar:
+    """Finds what would stop `simulate_shop`, before Spark starts; returns the shop's calendar.
+
+    Raises:
+        ConfigError: Settings do not fit together, or the truth lies in the lake or among the feeds.
+    """
+    check_truth(truth, lake=settings.run.lake, landing=landing)
+    return Calendar.of(settings.simulate)
+
+
 def simulate_shop(spark: SparkSession, settings: Settings, *, landing: str, truth: str) -> Summary:
     """Makes the shop that `settings.simulate` describes; messages cost what `settings.decide.contact_cost` says.
 
@@ -59,14 +69,14 @@ def simulate_shop(spark: SparkSession, settings: Settings, *, landing: str, trut
         spark: The session.
         settings: All settings.
         landing: Folder or URI for the feeds.
-        truth: Folder or URI for the truth; outside the lake.
+        truth: Folder or URI for the truth; its own, outside the lake.
 
     Raises:
-        ConfigError: Settings that do not fit together.
+        ConfigError: As by `check_shop`.
         DataError: There are feeds in the landing folder that are not a test shop's.
     """
     own = settings.simulate
-    made_at = Calendar.of(own)
+    made_at = check_shop(settings, landing=landing, truth=truth)
     landing, truth = landing.rstrip("/"), truth.rstrip("/")
     _claim(spark, landing, own.model_dump_json())
     summary = _make(spark, settings, made_at, landing=landing, truth=truth)
