@@ -28,7 +28,8 @@ def run(ctx: Context) -> None:
         folds=response.folds,
         checkpoints=files.qualified(ctx.spark, checkpoints),
     )
-    draft = ctx.draft_model("deep", {"deep": ctx.settings.deep.model_dump(mode="json"), "label": response.label})
+    chosen = response.model_dump(mode="json", include={"label", "folds", "validation_share", "test_from"})
+    draft = ctx.draft_model("deep", ctx.settings.deep.model_dump(mode="json") | chosen)
     for name, content in model.files().items():
         files.write_bytes(ctx.spark, draft.file(name), content)
     part = part_of(split, shown=F.col("shown_date"), label_end=F.col("label_end"))

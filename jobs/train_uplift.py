@@ -29,7 +29,8 @@ def run(ctx: Context) -> None:
         contact_cost=settings.decide.contact_cost,
         until=settings.response.test_from,
     )
-    draft = ctx.draft_model("uplift", settings.uplift.model_dump(mode="json") | {"response": response.version})
+    chosen = settings.response.model_dump(mode="json", include={"label", "folds", "test_from"})
+    draft = ctx.draft_model("uplift", settings.uplift.model_dump(mode="json") | chosen | {"response": response.version})
     files.write_bytes(ctx.spark, draft.file(UPLIFT_FILE), json.dumps(trained.model.as_dict(), indent=1).encode())
     for metric in tell_uplift(trained):
         ctx.metric(metric.name, metric.value, low=metric.low, high=metric.high, part=metric.part)

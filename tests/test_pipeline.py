@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
+import offerlake
 from offerlake import pipeline
 from offerlake.config import Settings
 from offerlake.errors import ConfigError, DataError, EnvironmentProblem
 from offerlake.job import Job
-from offerlake.lanes import Lanes
-from offerlake.ledger import ASSIGN, PIPELINE, PUBLISH, Ledger, choose_run_id, run_id_of
+from offerlake.lanes import Lanes, upstream
+from offerlake.ledger import ASSIGN, PIPELINE, PUBLISH, Ledger, choose_run_id, jobs_dir, run_id_of
 from offerlake.tables import Lake
 
 DAY = date(2025, 9, 3)
@@ -95,6 +96,18 @@ def test_the_shipped_jobs_are_a_graph() -> None:
     assert next(iter(jobs)) == "ingest"
     for name, job in jobs.items():
         assert job.writes, name
+
+
+def test_the_truth_of_a_test_shop_is_read_by_evaluate_alone_and_after_the_assignment() -> None:
+    reading = {path.stem for path in jobs_dir().glob("*.py") if ".truth" in path.read_text(encoding="utf-8")}
+    assert reading == {"evaluate"}
+    package = Path(offerlake.__file__).parent
+    named = {
+        path.relative_to(package).parts[0] for path in package.rglob("*.py") if ".truth" in path.read_text("utf-8")
+    }
+    assert named <= {"cli", "config.py", "demo.py", "evaluate", "job.py", "simulate"}, "no step that learns or decides"
+    before = upstream(pipeline.load_jobs())
+    assert "assign_offers" in before["evaluate"]
 
 
 def test_a_run_that_was_killed_goes_on_after_the_last_finished_job(

@@ -47,7 +47,15 @@ class Artifacts:
         files.delete(self._lake.spark, path)
         return Model(name=name, version=version, path=path, settings=dict(settings))
 
-    def publish(self, model: Model, *, run_id: str, inputs: Mapping[str, int], status: str = "live") -> None:
+    def publish(
+        self,
+        model: Model,
+        *,
+        run_id: str,
+        inputs: Mapping[str, int],
+        metrics: Mapping[str, float] | None = None,
+        status: str = "live",
+    ) -> None:
         """Points to a version that has been written: from now on `load` finds it (unless status is rejected)."""
         row = (
             model.name,
@@ -58,6 +66,7 @@ class Artifacts:
             datetime.now(tz=UTC),
             json.dumps(model.settings, sort_keys=True, default=str),
             dict(inputs),
+            dict(metrics or {}),
         )
         self._lake.write("models", self._lake.spark.createDataFrame([row], schema=table("models").struct))
 

@@ -107,13 +107,19 @@ class Context:
         self._metrics.append((self.run_id, self.as_of, name, part, *numbers))
 
     def draft_model(self, name: str, settings: Mapping[str, Any]) -> Model:
-        """A new version of a model that the job declares as `model:name` in `writes`, to write files into."""
+        """A new version of a model that the job declares as `model:name` in `writes`, to write files into.
+
+        The seed of the run belongs to its settings.
+        """
         self._declared(f"model:{name}", self.job.writes, "writes")
-        return Artifacts(self.lake).draft(name, f"{self.run_id}-{self.attempt}", settings)
+        return Artifacts(self.lake).draft(
+            name, f"{self.run_id}-{self.attempt}", {"seed": self.settings.run.seed, **settings}
+        )
 
     def publish_model(self, model: Model, *, status: str = "live") -> None:
-        """Makes a written draft the model in use."""
-        Artifacts(self.lake).publish(model, run_id=self.run_id, inputs=self.inputs, status=status)
+        """Makes a written draft the model in use; the numbers noted so far go with it."""
+        known = {name: value for _, _, name, part, value, *_ in self._metrics if part == "all" and value is not None}
+        Artifacts(self.lake).publish(model, run_id=self.run_id, inputs=self.inputs, metrics=known, status=status)
 
     def model(self, name: str) -> Model:
         """The live version of a model that the job declares as `model:name` in `reads`.

@@ -13,7 +13,7 @@ from decide.made import DAY, frame, offer, user
 from offerlake.clean.offers import clean_offers
 from offerlake.clean.users import clean_users
 from offerlake.config import Settings
-from offerlake.decide.eligibility import RULES, eligible, judge_pairs, newest, refusals
+from offerlake.decide.eligibility import RULES, eligible, judge_pairs, newest, refusals, roster
 from offerlake.schemas import table
 from offerlake.windows import midnight
 
@@ -112,6 +112,16 @@ def test_what_the_shop_says_of_consent_and_channels_reaches_the_rules(spark: Spa
     rules = {"any": None, "mail": None, "mute": "no_channel"}
     assert judged(unknown=True) == {"yes": rules, "unknown": rules}
     assert judged(unknown=False) == {"yes": rules, "unknown": dict.fromkeys(rules, "no_marketing_consent")}
+
+
+def test_who_signs_up_later_is_not_there_yet(spark: SparkSession) -> None:
+    users = [
+        user("before"),
+        user("now", signup_time=midnight(DAY)),
+        user("long", signup_time=midnight(date(2025, 9, 2))),
+    ]
+    found = roster(frame(spark, "users", users), as_of=DAY, unknown_consent=True).collect()
+    assert {row["user_id"] for row in found} == {"before", "long"}
 
 
 def test_minimum_spend_is_judged_by_the_typical_order(spark: SparkSession, settings: Settings) -> None:

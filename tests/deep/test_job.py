@@ -34,7 +34,11 @@ def test_trains_publishes_and_measures(spark: SparkSession, settings: Settings, 
     assert metrics["deep.validation_log_loss", "fold=1"]["value"] == pytest.approx(
         metrics["deep.log_loss", "all"]["value"], abs=0.1
     )
+    row = lake.read("models").first()
+    assert row is not None
+    assert row["metrics"] == {name: metrics[name, "all"]["value"] for name in ("deep.auc", "deep.log_loss")}
     live = Artifacts(lake).load("deep")
+    assert (live.settings["epochs"], live.settings["folds"], live.settings["seed"]) == (6, 2, chosen.run.seed)
     assert live.settings["label"] == "responded"
     model = DeepModel.of(*(files.read_bytes(spark, live.file(name)) for name in FILES))
     scores = score(examples, model).agg(F.min("p_deep"), F.max("p_deep")).collect()[0]

@@ -135,6 +135,7 @@ def test_too_early_to_judge_is_null_not_a_failure(
     model = lake.read("models").first()
     assert model is not None
     assert (model["name"], model["status"], json.loads(model["settings"])["own_weight"]) == ("als", "live", 1.0)
+    assert (json.loads(model["settings"])["seed"], model["metrics"]) == (settings.run.seed, {})
 
 
 def test_without_a_model_the_message_names_it(jobs: dict[str, Job], shop: Callable[..., tuple[Settings, Lake]]) -> None:

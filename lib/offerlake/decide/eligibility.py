@@ -37,7 +37,7 @@ def newest(frame: DataFrame, *, key: str, as_of: date) -> DataFrame:
 
 
 def roster(users: DataFrame, *, as_of: date, unknown_consent: bool) -> DataFrame:
-    """Everybody, and whether he may be contacted and scored, as it was known on the day.
+    """Everybody who had signed up, and whether he may be contacted and scored, as it was known on the day.
 
     Args:
         users: The table `users`, all versions; a consent that nobody stated is null there.
@@ -47,10 +47,15 @@ def roster(users: DataFrame, *, as_of: date, unknown_consent: bool) -> DataFrame
     Returns:
         user_id, marketing, profiling (the consents, never null).
     """
-    return newest(users, key="user_id", as_of=as_of).select(
-        "user_id",
-        F.coalesce("consent_marketing", F.lit(unknown_consent)).alias("marketing"),
-        F.coalesce("consent_profiling", F.lit(unknown_consent)).alias("profiling"),
+    there = F.col("signup_time").isNull() | (F.col("signup_time") < F.lit(midnight(as_of)))
+    return (
+        newest(users, key="user_id", as_of=as_of)
+        .where(there)
+        .select(
+            "user_id",
+            F.coalesce("consent_marketing", F.lit(unknown_consent)).alias("marketing"),
+            F.coalesce("consent_profiling", F.lit(unknown_consent)).alias("profiling"),
+        )
     )
 
 

@@ -65,6 +65,7 @@ MODELS = Table(
         Col("time", "timestamp", "when the row was written"),
         Col("settings", "string", "its settings as JSON"),
         Col("inputs", "map<string,bigint>", "table to the Delta version it was trained on"),
+        Col("metrics", "map<string,double>", "what its training measured, as in metrics, slice all"),
     ),
 )
 
