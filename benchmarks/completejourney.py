@@ -31,9 +31,15 @@ from offerlake.tables import Lake
 LEAST = 0.81
 
 
-def later_campaigns(spark: SparkSession, settings: Settings) -> tuple[Accuracy, int]:
+def finished_campaigns(lake: Lake, settings: Settings) -> tuple[int, int]:
+    """Exposures from `test_from` on whose label is final, and those with a redemption."""
+    later = lake.read("examples").where(F.col("shown_date") >= F.lit(settings.response.test_from))
+    rows, redeemed = later.agg(F.count("exposure_id"), F.sum(settings.response.label)).collect()[0]
+    return rows, redeemed
+
+
+def later_campaigns(spark: SparkSession, lake: Lake, settings: Settings) -> tuple[Accuracy, int]:
     """The model on every exposure from `test_from` on; and of how many campaigns."""
-    lake = Lake(spark, settings.run.lake)
     exposures = lake.read("exposures").where(F.col("shown_date") >= F.lit(settings.response.test_from))
     offers = lake.read("offers")
     known = known_exposures(settings.demo.as_of, exposures, offers, settings=settings.examples)
@@ -71,10 +77,14 @@ def main() -> None:
     demo.prepare(spark, settings, "completejourney", places)
     metrics = demo.results(spark, settings, demo.run(spark, settings))["metrics"]
     seconds = time.monotonic() - begun
-    every, campaigns = later_campaigns(spark, settings)
+    lake = Lake(spark, settings.run.lake)
+    rows, redeemed = finished_campaigns(lake, settings)
+    every, campaigns = later_campaigns(spark, lake, settings)
     found: dict[str, Any] = {
         "seconds": round(seconds, 1),
         "finished": [metrics[f"response.test.auc{end}"] for end in ("", "_low", "_high")],
+        "finished_rows": rows,
+        "finished_redeemed": redeemed,
         "all": [every.auc, every.auc_low, every.auc_high],
         "rows": every.rows,
         "redeemed": every.positives,
@@ -86,6 +96,7 @@ def main() -> None:
         sys.stdout.write(f"demo: {seconds:.0f} s\n")
         for name, told in (("finished campaigns", found["finished"]), (f"all {campaigns} campaigns", found["all"])):
             sys.stdout.write(f"{name:20} AUC {told[0]:.4f} [{told[1]:.4f}, {told[2]:.4f}]\n")
+        sys.stdout.write(f"finished: {rows} exposures, {redeemed} with a redemption\n")
         sys.stdout.write(f"all: {every.rows} exposures, {every.positives} with a redemption\n")
     sys.exit(0 if min(found["finished"][0], every.auc or 0.0) >= LEAST else 1)
 

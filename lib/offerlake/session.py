@@ -23,8 +23,7 @@ _FIXED = {
     "spark.sql.ansi.enabled": "true",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.sql.adaptive.enabled": "true",
-    # Java never compiles a method of more bytes than this; a plan that would make one goes operator by operator,
-    # which took less than half as long on the test shop's clicks.
+    # Java never compiles a method of more bytes than this; a plan that would make one goes operator by operator.
     "spark.sql.codegen.hugeMethodLimit": "8000",
     # Working out what must hold of every column takes minutes of planning where columns derive from one another, as
     # when cleaning, and finds nothing that the steps do not say themselves.
@@ -32,8 +31,8 @@ _FIXED = {
 }
 
 _JAVA = "-Duser.timezone=UTC -Dio.netty.tryReflectionSetAccessible=true"
-# Everything in one process on a few cores. Spark's code for a plan lives as long as the plan: compiling it thoroughly
-# took a third of the time of reading the test shop, so that is left to what runs ten times longer than usual; the code
+# Everything in one process on a few cores. Spark's code for a plan lives as long as the plan, so that compiling it
+# thoroughly seldom pays: that is left to what runs ten times longer than usual; the code
 # of a whole pipeline is more than Java keeps by itself, and each step of the classes' memory would cost a full
 # collection; and the collector has no threads that compete with the tasks.
 _LOCAL_JAVA = (

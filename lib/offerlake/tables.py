@@ -22,10 +22,9 @@ Slice = Mapping[str, str | date | Sequence[str] | Sequence[date]]
 _TRIES = 5
 _CONFLICT = "DELTA_CONCURRENT"  # another process committed to the same rows in between
 _PROPERTY = "offerlake.schema_version"
-# Within a partition rows are in no order, so that the least and largest values of a file let none be skipped; working
-# them out took a quarter of a write.
+# Within a partition rows are in no order, so that the least and largest values of a file let none be skipped.
 _EVERY = {"delta.dataSkippingNumIndexedCols": "0"}
-# Tables of a few rows a commit, often: summing the log up after every tenth took a fifth of the writing.
+# Tables of a few rows a commit, often: Delta would sum the log up after every tenth.
 _OPS = {"delta.checkpointInterval": "100"}
 
 

@@ -14,7 +14,7 @@ FEEDS = ("clicks", "orders", "products", "users", "offers", "exposures", "redemp
 SILVER = {"orders": "order_lines"}
 TO_CODE = {
     "malformed": ("malformed_json", "malformed_csv"),
-    "bad_time": ("unparsable",),
+    "bad_time": ("unparsable time",),
     "bad_number": ("unparsable",),
     "unknown_offer": ("unknown",),
     "clock_skew": ("clock_skew",),
@@ -22,7 +22,10 @@ TO_CODE = {
 
 
 def codes(lake: Lake, feed: str) -> Counter[str]:
-    first = F.split_part(F.get("reasons", F.lit(0)), F.lit(":"), F.lit(1))
+    """Records by the code of their first reason; times that are none apart."""
+    reason = F.get("reasons", F.lit(0))
+    time = F.when(reason.rlike("^unparsable:[a-z]+_(time|at)="), F.lit(" time")).otherwise(F.lit(""))
+    first = F.concat(F.split_part(reason, F.lit(":"), F.lit(1)), time)
     rows = lake.read("quarantine").where(F.col("feed") == feed).select(first.alias("code")).collect()
     return Counter(row["code"] for row in rows)
 
@@ -54,8 +57,12 @@ def test_dirt_is_found_to_the_row(spark: SparkSession, demo: Demo) -> None:
             assert sum(found[name] for name in names.split("|")) == count, (feed, names)
         assert ended[f"clean_{feed}"]["duplicates"] == known.get((feed, "duplicate"), 0), feed
     numbers = {row["name"]: row["value"] for row in lake.read("metrics").collect()}
-    assert known["clicks", "unknown_user"] > 0
-    assert numbers["clean.clicks.unknown_products"] == known["clicks", "unknown_product"]
+    assert numbers["clean.clicks.unknown_users"] == known["clicks", "unknown_user"] > 0
+    assert numbers["clean.clicks.unknown_products"] == known["clicks", "unknown_product"] > 0
+    assert numbers["clean.orders.unknown_products"] == known.get(("orders", "unknown_product"), 0)
+    # A spoilt copy of a return says that somebody unknown gave back what he never bought: refused for that.
+    returned = numbers.get("clean.orders.quarantined.return_without_purchase", 0)
+    assert numbers["clean.orders.unknown_users"] + returned == known.get(("orders", "unknown_user"), 0)
 
 
 def test_bots_are_found(spark: SparkSession, demo: Demo) -> None:
