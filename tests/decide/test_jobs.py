@@ -12,9 +12,10 @@ from pyspark.sql import functions as F
 from decide.made import DAY, frame, score
 from offerlake.config import Settings
 from offerlake.decide.assignment import Catalogue
-from offerlake.errors import DataError
+from offerlake.errors import DataError, GateError
 from offerlake.job import Job, execute
 from offerlake.pipeline import load_jobs
+from offerlake.schemas import table
 from offerlake.tables import Lake
 
 SCORES = [score("u1", "o1", 0.5, 0.4), score("u2", "o3", 0.3, 0.5), score("u3", "o3", -0.1, 0.2)]
@@ -90,3 +91,31 @@ def test_a_published_run_is_final(
     go("assign_offers", "r2", force=True)
     assert [row["offer_id"] for row in rows("r2")] == ["o1", None, None, None, None]
     assert rows("r1") == first
+
+
+def test_a_run_that_has_not_passed_the_gate_is_not_published(
+    spark: SparkSession, settings: Settings, catalogue: Catalogue, jobs: dict[str, Job], tmp_path: Path
+) -> None:
+    lake = Lake(spark, str(tmp_path / "lake"))
+    for name in ("users", "offers", "offer_products", "products", "redemptions", "candidates"):
+        lake.write(name, getattr(catalogue, name))
+    lake.write("offer_scores", frame(spark, "offer_scores", SCORES))
+    chosen = own(settings, tmp_path, 1.0)
+    gated = chosen.model_copy(update={"evaluate": chosen.evaluate.model_copy(update={"gate": True})})
+
+    def go(name: str) -> None:
+        execute(jobs[name], spark=spark, settings=gated, as_of=DAY, run_id="r1")
+
+    def judged(value: float) -> None:
+        row = ("r1", DAY, "gate.passed", "all", value, None, None)
+        lake.write("metrics", spark.createDataFrame([row], table("metrics").struct))
+
+    go("assign_offers")
+    judged(0.0)
+    with pytest.raises(GateError, match="run r1 has not passed the gate") as told:
+        go("publish_offers")
+    assert told.value.exit_code == 3
+    assert not (tmp_path / "drops").exists()
+    judged(1.0)
+    go("publish_offers")
+    assert (tmp_path / "drops" / DAY.isoformat() / "r1" / "manifest.json").is_file()
