@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 from offerlake import files
 from offerlake.decide.eligibility import eligible, judge_pairs, refusals
 from offerlake.deep.score import FILES, DeepModel, score
+from offerlake.errors import DataError
 from offerlake.features.offer_context import offer_context
 from offerlake.job import Context, Job, main
 from offerlake.response.score import describe_users, load_models, score_pairs
@@ -27,7 +28,14 @@ def run(ctx: Context) -> None:
         settings=ctx.settings.decide,
         unknown_consent=ctx.settings.clean.unknown_consent,
     )
-    for rule, pairs in refusals(judged).items():
+    counted = refusals(judged)
+    if not counted["passed"]:
+        told = ", ".join(f"{pairs} pairs of user and offer: {rule}" for rule, pairs in counted.items() if pairs)
+        raise DataError(
+            f"offers: nobody may get any of them on {ctx.as_of} ({told or 'there are none, or no users'})",
+            fix="Land offers that can be used from that day on, or run another day.",
+        )
+    for rule, pairs in counted.items():
         ctx.metric("offers.pairs", pairs, part=f"rule={rule}")
     response, uplift = ctx.model("response"), ctx.model("uplift")
     models = load_models(ctx.spark, response=response.path, uplift=uplift.path)

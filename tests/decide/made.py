@@ -97,3 +97,10 @@ def small_shop(spark: SparkSession) -> Catalogue:
 def utc(moment: datetime) -> datetime:
     """A timestamp as Spark hands it back (naive, in the machine's zone), in UTC."""
     return moment.astimezone(UTC)
+
+
+def features(user_id: str, order_value: float | None) -> dict[str, Any]:
+    """A row of `user_features`, zeros but for the order value."""
+    zeros = {"int": 0, "double": 0.0, "map<string,double>": {}}
+    row = {column.name: zeros.get(column.type) for column in table("user_features").columns}
+    return {**row, "as_of": DAY, "user_id": user_id, "typical_order_value": order_value}

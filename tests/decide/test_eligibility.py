@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 from pyspark.sql import SparkSession
 
 from clean.made import Said, raw
-from decide.made import DAY, frame, offer, user
+from decide.made import DAY, features, frame, offer, user
 from offerlake.clean.offers import clean_offers
 from offerlake.clean.users import clean_users
 from offerlake.config import Settings
 from offerlake.decide.eligibility import RULES, eligible, judge_pairs, newest, refusals, roster
-from offerlake.schemas import table
 from offerlake.windows import midnight
-
-
-def features(user_id: str, order_value: float | None) -> dict[str, Any]:
-    """A row of `user_features`, zeros but for the order value."""
-    zeros = {"int": 0, "double": 0.0, "map<string,double>": {}}
-    row = {column.name: zeros.get(column.type) for column in table("user_features").columns}
-    return {**row, "as_of": DAY, "user_id": user_id, "typical_order_value": order_value}
 
 
 def test_pairs_pass_or_are_refused_by_the_first_rule(spark: SparkSession, settings: Settings) -> None:

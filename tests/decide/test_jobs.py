@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
-from decide.made import DAY, frame, score
+from decide.made import DAY, features, frame, offer, score, user
 from offerlake.config import Settings
 from offerlake.decide.assignment import Catalogue
 from offerlake.errors import DataError, GateError
@@ -17,6 +17,7 @@ from offerlake.job import Job, execute
 from offerlake.pipeline import load_jobs
 from offerlake.schemas import table
 from offerlake.tables import Lake
+from offerlake.windows import midnight
 
 SCORES = [score("u1", "o1", 0.5, 0.4), score("u2", "o3", 0.3, 0.5), score("u3", "o3", -0.1, 0.2)]
 
@@ -119,3 +120,21 @@ def test_a_run_that_has_not_passed_the_gate_is_not_published(
     judged(1.0)
     go("publish_offers")
     assert (tmp_path / "drops" / DAY.isoformat() / "r1" / "manifest.json").is_file()
+
+
+def test_when_all_offers_have_expired_the_run_says_so_and_writes_nothing(
+    spark: SparkSession, settings: Settings, jobs: dict[str, Job], tmp_path: Path
+) -> None:
+    lake = Lake(spark, str(tmp_path / "lake"))
+    offers = [offer("old", valid_to=midnight(DAY)), offer("mute", channels=[])]
+    tables = {"users": [user("u1"), user("u2")], "offers": offers, "user_features": [features("u1", 50.0)]}
+    for name in ("users", "offers", "offer_products", "user_features"):
+        lake.write(name, frame(spark, name, tables.get(name, [])))
+    with pytest.raises(DataError) as told:
+        execute(jobs["score_offers"], spark=spark, settings=own(settings, tmp_path, 1.0), as_of=DAY, run_id="r1")
+    assert told.value.message == (
+        f"offers: nobody may get any of them on {DAY}"
+        " (2 pairs of user and offer: expired, 2 pairs of user and offer: no_channel)"
+    )
+    assert told.value.exit_code == 1
+    assert not lake.exists("offer_scores")
