@@ -26,8 +26,8 @@ def run(ctx: Context) -> None:
     known: dict[str, dict[str, int]] = {}  # by feed, of each file in bronze its rows
 
     def read(name: str) -> Batch | None:
-        ctx.lake.create(f"raw_{name}")
-        known[name] = dict(ctx.read(f"raw_{name}").groupBy("source").count().collect())
+        there = ctx.lake.exists(f"raw_{name}")
+        known[name] = dict(ctx.read(f"raw_{name}").groupBy("source").count().collect()) if there else {}
         if name in source.none:
             return None
         return read_feed(
@@ -41,6 +41,9 @@ def run(ctx: Context) -> None:
         )
 
     def write(name: str) -> int:
+        if name not in batches:
+            ctx.lake.create(f"raw_{name}")  # who cleans it finds it empty
+            return 0
         batch = batches[name]
         if batch.refused:
             ctx.write("quarantine", batch.quarantined)
@@ -50,9 +53,9 @@ def run(ctx: Context) -> None:
 
     found = zip(FEEDS, side_by_side(read, FEEDS), strict=True)
     batches = {name: batch for name, batch in found if batch is not None}
-    written = dict(zip(batches, side_by_side(write, batches), strict=True))
+    written = dict(zip(FEEDS, side_by_side(write, FEEDS), strict=True))
     for name in FEEDS:
-        ctx.metric(f"ingest.{name}.rows", sum(known[name].values()) + written.get(name, 0))
+        ctx.metric(f"ingest.{name}.rows", sum(known[name].values()) + written[name])
         if name in batches:
             batch = batches[name]
             ctx.count(rows_in=batch.rows, rows_out=written[name], quarantined=batch.refused)

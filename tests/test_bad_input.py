@@ -67,6 +67,7 @@ def test_a_missing_feed(shop: Shop) -> None:
     assert error["kind"] == "DataError"
     assert error["message"].startswith("feed users: no file matches")
     assert shop.rows("raw_orders") == shop.rows("quarantine") == 0
+    assert not (shop.root / "lake" / "bronze").exists()
 
 
 def test_an_empty_file(shop: Shop) -> None:
