@@ -8,7 +8,7 @@ from offerlake import files
 from offerlake.accuracy import accuracy
 from offerlake.deep.launch import fit
 from offerlake.deep.score import score
-from offerlake.job import Context, Job, main
+from offerlake.job import Context, Job, Need, main
 from offerlake.response.train import usable
 from offerlake.windows import part_of
 
@@ -45,13 +45,14 @@ def run(ctx: Context) -> None:
     files.delete(ctx.spark, checkpoints)
 
 
+_FIX = "`offerlake doctor` says what brings it; deep.enabled=false leaves the deep model out."
 JOB = Job(
     name="train_deep",
     reads=("examples",),
     writes=("model:deep",),
     run=run,
     when=lambda settings: settings.deep.enabled,
-    needs=("torch", "horovod"),
+    needs=lambda _: tuple(Need(package, _FIX) for package in ("torch", "horovod")),
     main_thread=True,  # Horovod takes SIGINT and SIGTERM for itself while it runs
 )
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 from offerlake import files
 from offerlake.config import Settings
-from offerlake.errors import EnvironmentProblem
-from offerlake.job import Context, Job, main
+from offerlake.job import Context, Job, Need, main
 from offerlake.response.report import tell
 from offerlake.response.train import labels_of, train_response
 
@@ -27,23 +24,15 @@ def run(ctx: Context) -> None:
     ctx.publish_model(draft)
 
 
-def wanted(settings: Settings) -> bool:
-    """Always; what the engine lacks is told here, when jobs are chosen, before the first of them begins.
-
-    Raises:
-        EnvironmentProblem: A package is missing.
-    """
-    engine = settings.response.engine
-    for package in ("xgboost", "sklearn") if engine == "xgboost" else ():
-        if importlib.util.find_spec(package) is None:
-            raise EnvironmentProblem(
-                f"job {JOB.name}: response.engine is {engine}, the package {package} is not installed",
-                fix='Run pip install "offerlake[boost]", or set response.engine=gbt.',
-            )
-    return True
+def needs(settings: Settings) -> tuple[Need, ...]:
+    """What the engine is made of."""
+    if settings.response.engine != "xgboost":
+        return ()
+    fix = 'Run pip install "offerlake[boost]", or set response.engine=gbt.'
+    return tuple(Need(package, fix, why="response.engine is xgboost, ") for package in ("xgboost", "sklearn"))
 
 
-JOB = Job(name="train_response", reads=("examples",), writes=("model:response",), run=run, when=wanted)
+JOB = Job(name="train_response", reads=("examples",), writes=("model:response",), run=run, needs=needs)
 
 if __name__ == "__main__":
     main(JOB)

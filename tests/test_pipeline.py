@@ -22,7 +22,7 @@ from offerlake.tables import Lake
 
 DAY = date(2025, 9, 3)
 JOB = """
-from offerlake.job import Job
+from offerlake.job import Job, Need
 
 def run(ctx):
     {body}
@@ -79,7 +79,8 @@ def test_parts_are_chosen_by_name(folder: Path) -> None:
 def test_what_a_run_would_stop_at_after_hours_is_told_at_once(
     spark: SparkSession, settings: Settings, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _write(folder, "a", reads=("user_index",), writes=("publish",), more=", needs=('no_such_package',)")
+    need = "Need('no_such_package', fix='Install it.')"
+    _write(folder, "a", reads=("user_index",), writes=("publish",), more=f", needs=lambda _: ({need},)")
     _write(folder, "off", reads=(), writes=("report",), more=", when=lambda settings: False")
     monkeypatch.setattr(pipeline, "jobs_dir", lambda: folder)
     mine = settings.model_copy(update={"run": settings.run.model_copy(update={"lake": str(tmp_path / "lake")})})

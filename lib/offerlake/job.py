@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import math
 import sys
 import threading
@@ -16,12 +17,27 @@ from pyspark.sql import DataFrame, SparkSession
 
 from offerlake.artifacts import Artifacts, Model
 from offerlake.config import Settings, load_settings
-from offerlake.errors import ConfigError, OfferlakeError, SchemaError
+from offerlake.errors import ConfigError, EnvironmentProblem, OfferlakeError, SchemaError
 from offerlake.ledger import Ledger, choose_run_id
 from offerlake.schemas import table
 from offerlake.session import open_session
 from offerlake.tables import Lake, Slice, explained
 from offerlake.windows import parse_as_of
+
+
+@dataclass(frozen=True)
+class Need:
+    """A package that a job imports and that an installation may lack.
+
+    Attributes:
+        package: Its name, as it is imported.
+        fix: What brings it, or does without it.
+        why: What asks for it, where a setting does: a half sentence for the message.
+    """
+
+    package: str
+    fix: str
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,7 +52,7 @@ class Job:
         when: Whether the settings want it at all.
         main_thread: Whether it has to run in the process's main thread.
         looks_outside: Whether it reads what no table tells of: it is never left out.
-        needs: Packages that it imports and that an installation may lack.
+        needs: Packages that it imports with these settings and that an installation may lack.
     """
 
     name: str
@@ -46,7 +62,19 @@ class Job:
     when: Callable[[Settings], bool] = lambda _: True
     main_thread: bool = False
     looks_outside: bool = False
-    needs: tuple[str, ...] = ()
+    needs: Callable[[Settings], tuple[Need, ...]] = lambda _: ()
+
+    def check_packages(self, settings: Settings) -> None:
+        """Finds what would stop the job only after hours, or after Spark has started.
+
+        Raises:
+            EnvironmentProblem: A package is missing.
+        """
+        for need in self.needs(settings):
+            if importlib.util.find_spec(need.package) is None:
+                raise EnvironmentProblem(
+                    f"job {self.name}: {need.why}the package {need.package} is not installed", fix=need.fix
+                )
 
 
 @dataclass
@@ -83,6 +111,7 @@ class Context:
         """Writes a table that the job declares in `writes`, see `Lake.write`; returns the rows written."""
         self._declared(name, self.job.writes, "writes")
         written = self.lake.write(name, frame, where=where)
+        # To add nothing changes nothing; to replace by nothing does.
         if written.rows or where is not None or table(name).mode == "replace":
             with self._lock:  # parts of a job side by side may write one table
                 self.outputs[name] = max(written.version, self.outputs.get(name, 0))
@@ -210,6 +239,7 @@ def main(job: Job, argv: Sequence[str] | None = None) -> None:
         as_of = parse_as_of(options.as_of)
         if not job.when(settings):
             raise ConfigError(f"job {job.name}: the settings leave it out", fix="See its section in conf/base.yaml.")
+        job.check_packages(settings)
         spark = open_session(settings.spark, app=job.name)
         execute(
             job,

@@ -8,7 +8,6 @@ import threading
 from collections import Counter
 from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +51,8 @@ def run_id_of(settings: Settings, as_of: date, *, salt: int = 0) -> str:
 
 def published_runs(lake: Lake, as_of: date) -> set[str]:
     """Runs that have published this day: their rows of `user_offers` are final."""
-    if not lake.exists("runs"):
-        return set()
     done = (F.col("job") == PUBLISH) & (F.col("event") == "finish") & (F.col("as_of") == as_of)
-    return {row["run_id"] for row in lake.read("runs").where(done).select("run_id").distinct().collect()}
+    return {row["run_id"] for row in _events(lake, done)}
 
 
 def choose_run_id(lake: Lake, settings: Settings, as_of: date, *, force: bool, assigned: bool = False) -> str:
@@ -64,18 +61,18 @@ def choose_run_id(lake: Lake, settings: Settings, as_of: date, *, force: bool, a
     A forced pipeline that was cut short after it had published goes on, and a job that needs what has been `assigned`
     belongs to the newest run that did so.
     """
-    newest = run_id_of(settings, as_of)
+    newest, salt = run_id_of(settings, as_of), 0
     if not force:
         return newest
     events = _events(lake, F.col("as_of") == as_of)
-    for salt in count():
+    while True:
         run_id = run_id_of(settings, as_of, salt=salt)
-        last = {row["job"]: row["event"] for row in events if row["run_id"] == run_id}
-        cut_short = salt > 0 and last.get(PIPELINE) == "start"
-        if last.get(PUBLISH) != "finish" or cut_short:
-            return newest if assigned and last.get(ASSIGN) != "finish" else run_id
-        newest = run_id
-    raise AssertionError
+        own = [row for row in events if row["run_id"] == run_id]
+        done = {row["job"] for row in own if row["event"] == "finish"}
+        cut_short = salt > 0 and [row["event"] for row in own if row["job"] == PIPELINE][-1:] == ["start"]
+        if PUBLISH not in done or cut_short:
+            return newest if assigned and ASSIGN not in done else run_id
+        newest, salt = run_id, salt + 1
 
 
 def _events(lake: Lake, where: Column) -> list[Row]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from offerlake.config import Settings
-from offerlake.errors import ConfigError, EnvironmentProblem
+from offerlake.errors import ConfigError
 from offerlake.job import Job, execute
 from offerlake.lanes import Lanes, Progress, upstream
 from offerlake.ledger import PIPELINE, Ledger, choose_run_id, jobs_dir
@@ -67,18 +67,13 @@ def select(
     return [jobs[name] for name in names[begin:end]]
 
 
-def _check(todo: dict[str, Job], part: Sequence[Job] | None) -> None:
+def _check(todo: dict[str, Job], part: Sequence[Job] | None, settings: Settings) -> None:
     """Finds what would stop a run after hours before it begins."""
     if not todo:
         names = ", ".join(job.name for job in part or ())
         raise ConfigError(f"jobs: the settings leave out {names}", fix="See their sections in conf/base.yaml.")
     for job in todo.values():
-        for package in job.needs:
-            if importlib.util.find_spec(package) is None:
-                raise EnvironmentProblem(
-                    f"job {job.name}: the package {package} is not installed",
-                    fix="`offerlake doctor` says what brings it; deep.enabled=false leaves the deep model out.",
-                )
+        job.check_packages(settings)
 
 
 def run(
@@ -100,7 +95,7 @@ def run(
     ledger = Ledger(lake, settings, run_id=run_id, as_of=as_of)
     whole = part is None
     todo = {job.name: job for job in (load_jobs().values() if part is None else part) if job.when(settings)}
-    _check(todo, part)
+    _check(todo, part, settings)
     outside = {job.name for job in todo.values() if job.looks_outside}
     done = ledger.finished(upstream(todo), outside=outside) if whole else set()
     attempt = ledger.attempt(PIPELINE) if whole else 0

@@ -32,9 +32,9 @@ _FIXED = {
 
 _JAVA = "-Duser.timezone=UTC -Dio.netty.tryReflectionSetAccessible=true"
 # Everything in one process on a few cores. Spark's code for a plan lives as long as the plan, so that compiling it
-# thoroughly seldom pays: that is left to what runs ten times longer than usual; the code
-# of a whole pipeline is more than Java keeps by itself, and each step of the classes' memory would cost a full
-# collection; and the collector has no threads that compete with the tasks.
+# thoroughly seldom pays: that is left to what runs ten times longer than usual; the code of a whole pipeline is more
+# than Java keeps by itself, and each step of the classes' memory would cost a full collection; and the collector has no
+# threads that compete with the tasks.
 _LOCAL_JAVA = (
     "-XX:+UseParallelGC -XX:ReservedCodeCacheSize=512m -XX:MetaspaceSize=768m -XX:Tier4InvocationThreshold=50000 "
     "-XX:Tier4MinInvocationThreshold=6000 -XX:Tier4CompileThreshold=150000 -XX:Tier4BackEdgeThreshold=400000"

@@ -18,6 +18,7 @@ from offerlake.clean.offer_products import clean_offer_products
 from offerlake.clean.offers import clean_offers
 from offerlake.clean.orders import clean_orders
 from offerlake.clean.products import clean_products
+from offerlake.clean.quarantine import Cleaned
 from offerlake.clean.redemptions import clean_redemptions
 from offerlake.clean.users import clean_users
 from offerlake.config import CleanSettings, Settings
@@ -150,6 +151,19 @@ ORDER = {
 }
 
 
+def cleaned_orders(
+    spark: SparkSession, clean: CleanSettings, known: dict[str, Any], rows: list[dict[str, Any]]
+) -> Cleaned:
+    return clean_orders(
+        raw(spark, "orders", rows),
+        products=known["products"],
+        users=known["users"],
+        settings=clean,
+        reading=Said(arrival_lag_minutes=30),
+        quote=50,
+    )
+
+
 def test_orders(spark: SparkSession, clean: CleanSettings, known: dict[str, Any]) -> None:
     back = {"order_id": "b", "quantity": "-1", "order_time": "2025-01-07T12:00:00Z"}
     rows, wanted = cases(
@@ -175,14 +189,7 @@ def test_orders(spark: SparkSession, clean: CleanSettings, known: dict[str, Any]
             ({"order_id": None, "user_id": ""}, "missing:order_id+missing:user_id"),
         ],
     )
-    cleaned = clean_orders(
-        raw(spark, "orders", rows),
-        products=known["products"],
-        users=known["users"],
-        settings=clean,
-        reading=Said(arrival_lag_minutes=30),
-        quote=50,
-    )
+    cleaned = cleaned_orders(spark, clean, known, rows)
     assert outcomes(cleaned) == wanted
     good = {(row["order_id"], row["line_id"]): row for row in cleaned.good.collect()}
     amounts = {
@@ -265,15 +272,7 @@ def orders_held(
 ) -> dict[str, int]:
     """The counts of orders that differ from a good one by this, each with a line of its own."""
     rows = [{**ORDER, "line_id": str(number), **change} for number, change in enumerate(changes)]
-    cleaned = clean_orders(
-        raw(spark, "orders", rows),
-        products=known["products"],
-        users=known["users"],
-        settings=clean,
-        reading=Said(arrival_lag_minutes=0),
-        quote=50,
-    )
-    with cleaned.held() as counts:
+    with cleaned_orders(spark, clean, known, rows).held() as counts:
         return counts
 
 

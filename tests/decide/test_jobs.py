@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import Row, SparkSession
@@ -28,6 +29,15 @@ def jobs() -> dict[str, Job]:
     return load_jobs()
 
 
+def filled(spark: SparkSession, root: Path, catalogue: Catalogue, scores: list[dict[str, Any]]) -> Lake:
+    """A lake with what is assigned from."""
+    lake = Lake(spark, str(root))
+    for name in ("users", "offers", "offer_products", "products", "redemptions", "candidates"):
+        lake.write(name, getattr(catalogue, name))
+    lake.write("offer_scores", frame(spark, "offer_scores", scores))
+    return lake
+
+
 def own(settings: Settings, root: Path, budget: float) -> Settings:
     """The settings of this lake."""
     places = {"lake": str(root / "lake"), "publish": str(root / "drops")}
@@ -43,10 +53,7 @@ def own(settings: Settings, root: Path, budget: float) -> Settings:
 def test_a_published_run_is_final(
     spark: SparkSession, settings: Settings, catalogue: Catalogue, jobs: dict[str, Job], tmp_path: Path
 ) -> None:
-    lake = Lake(spark, str(tmp_path / "lake"))
-    for name in ("users", "offers", "offer_products", "products", "redemptions", "candidates"):
-        lake.write(name, getattr(catalogue, name))
-    lake.write("offer_scores", frame(spark, "offer_scores", SCORES))
+    lake = filled(spark, tmp_path / "lake", catalogue, SCORES)
 
     def go(name: str, run_id: str, *, budget: float = 1.0, force: bool = False) -> None:
         chosen = own(settings, tmp_path, budget)
@@ -75,10 +82,7 @@ def test_a_published_run_is_final(
     assert rows("r1") == first
 
     # Killed when the drop was out and the ledger did not know: what has been sent stays.
-    other = Lake(spark, str(tmp_path / "other"))
-    for name in ("users", "offers", "offer_products", "products", "redemptions", "candidates"):
-        other.write(name, getattr(catalogue, name))
-    other.write("offer_scores", frame(spark, "offer_scores", SCORES[:1]))
+    other = filled(spark, tmp_path / "other", catalogue, SCORES[:1])
     other.write("user_offers", lake.read("user_offers"))
     moved = own(settings, tmp_path, 0.1)
     moved = moved.model_copy(update={"run": moved.run.model_copy(update={"lake": other.root})})
@@ -97,10 +101,7 @@ def test_a_published_run_is_final(
 def test_a_run_that_has_not_passed_the_gate_is_not_published(
     spark: SparkSession, settings: Settings, catalogue: Catalogue, jobs: dict[str, Job], tmp_path: Path
 ) -> None:
-    lake = Lake(spark, str(tmp_path / "lake"))
-    for name in ("users", "offers", "offer_products", "products", "redemptions", "candidates"):
-        lake.write(name, getattr(catalogue, name))
-    lake.write("offer_scores", frame(spark, "offer_scores", SCORES))
+    lake = filled(spark, tmp_path / "lake", catalogue, SCORES)
     chosen = own(settings, tmp_path, 1.0)
     gated = chosen.model_copy(update={"evaluate": chosen.evaluate.model_copy(update={"gate": True})})
 
