@@ -61,6 +61,7 @@ def run(ctx: Context) -> None:
             ctx.count(rows_in=batch.rows, rows_out=written[name], quarantined=batch.refused)
             ctx.metric(f"ingest.{name}.new_files", batch.files)
             ctx.metric(f"ingest.{name}.files_without_rows", len(batch.without_rows))
+            ctx.metric(f"ingest.{name}.others", batch.others)
 
 
 JOB = Job(name="ingest", reads=RAW, writes=(*RAW, "quarantine"), run=run, looks_outside=True)

@@ -20,8 +20,8 @@ _SPARK, _SCALA = "4.2", "2.13"
 
 def coordinates() -> tuple[str, ...]:
     """Maven coordinates of what is needed, versions as installed."""
-    delta = importlib.metadata.version("delta-spark")
-    return (f"io.delta:delta-spark_{_SPARK}_{_SCALA}:{delta}",)
+    delta, spark = importlib.metadata.version("delta-spark"), importlib.metadata.version("pyspark")
+    return (f"io.delta:delta-spark_{_SPARK}_{_SCALA}:{delta}", f"org.apache.spark:spark-avro_{_SCALA}:{spark}")
 
 
 def jars_dir() -> Path:

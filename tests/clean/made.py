@@ -20,8 +20,10 @@ LOADED = datetime(2025, 9, 3, tzinfo=UTC)
 class Said:
     """What a mapping says about how values are written."""
 
-    time_format: str = "iso"
+    time_format: Sequence[str] = ("iso",)
     time_zone: str = "UTC"
+    decimal: str = "."
+    has_prices: bool = True
     arrival_lag_minutes: int | None = None
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 

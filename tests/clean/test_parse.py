@@ -87,6 +87,19 @@ def test_a_word_of_the_source_may_say_that_there_is_nothing(spark: SparkSession)
     assert parsed(spark, parse.text("x", required=True), ["n/a"]) == [(None, "missing:x")]
 
 
+def test_a_decimal_comma(spark: SparkSession) -> None:
+    parse = Parser(Said(decimal=","), 9)
+    good = {"1.234,5": "1234.5", "-12,50": "-12.5", "1.234.567": "1234567", "7": "7", "+0,1": "0.1"}
+    found = parsed(spark, parse.money("x", top=1e9, low=-99), list(good))
+    assert found == [(Decimal(value), None) for value in good.values()]
+    bad = ["12.50", "1,234.5", "1.23,4", "12.3456", "1,", ",5", "1,2,3", "€ 5"]
+    assert parsed(spark, parse.money("x", top=1e9), bad) == [(None, f"unparsable:x='{text}'") for text in bad]
+    assert parsed(spark, parse.integer("x", low=0, high=5000), ["1.234", "3,0", "3,5"]) == [
+        (1234, None), (3, None), (None, "unparsable:x='3,5'"),
+    ]  # fmt: skip
+    assert parsed(spark, parse.double("x", low=0, high=1), ["0,25"]) == [(0.25, None)]
+
+
 NOON = datetime(2025, 1, 6, 12, tzinfo=UTC)
 
 
@@ -103,13 +116,23 @@ NOON = datetime(2025, 1, 6, 12, tzinfo=UTC)
             ["2025-01-06T13:00:00", "2025-01-06T12:00:00Z", "2025-01-06T14:00:00+02", "2025-01-06 09:30:00-2:30"],
             ["now"],
         ),
-        (Said(time_format="epoch_s"), ["1736164800", "1736164800.0"], ["-5", "1736164800000", "1e30", "2025-01-06"]),
-        (Said(time_format="epoch_ms"), ["1736164800000"], ["x"]),
-        (Said(time_format="dd.MM.yyyy HH:mm"), ["06.01.2025 12:00"], ["2025-01-06 12:00", "32.01.2025 12:00"]),
-        (Said(time_format="dd.MM.yyyy HH:mm", time_zone="Europe/Berlin"), ["06.01.2025 13:00"], ["06.01.2025"]),
+        (Said(time_format=("epoch_s",)), ["1736164800", "1736164800.0"], ["-5", "1736164800000", "1e30", "2025-01-06"]),
+        (Said(time_format=("epoch_ms",)), ["1736164800000"], ["x"]),
+        (Said(time_format=("dd.MM.yyyy HH:mm",)), ["06.01.2025 12:00"], ["2025-01-06 12:00", "32.01.2025 12:00"]),
+        (Said(time_format=("dd.MM.yyyy HH:mm",), time_zone="Europe/Berlin"), ["06.01.2025 13:00"], ["06.01.2025"]),
+        # Of several forms the first that fits.
+        (
+            Said(time_format=("iso", "dd.MM.yyyy HH:mm", "epoch_ms")),
+            ["2025-01-06T12:00:00Z", "06.01.2025 12:00", "1736164800000"],
+            ["6.1.25"],
+        ),
         # What is quoted in a pattern is no zone, what is not is one.
-        (Said(time_format="yyyy-MM-dd'Z'HH:mm", time_zone="Europe/Berlin"), ["2025-01-06Z13:00"], ["2025-01-06 13:00"]),
-        (Said(time_format="yyyy-MM-dd HH:mmXXX", time_zone="Europe/Berlin"), ["2025-01-06 14:00+02:00"], ["2025"]),
+        (
+            Said(time_format=("yyyy-MM-dd'Z'HH:mm",), time_zone="Europe/Berlin"),
+            ["2025-01-06Z13:00"],
+            ["2025-01-06 13:00"],
+        ),
+        (Said(time_format=("yyyy-MM-dd HH:mmXXX",), time_zone="Europe/Berlin"), ["2025-01-06 14:00+02:00"], ["2025"]),
     ],
 )
 def test_times(spark: SparkSession, said: Said, good: list[str], bad: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,125 @@ def test_parquet(spark: SparkSession, tmp_path: Path) -> None:
         ("2", "2", "2025-01-06 10:00:00.5", "o/2.parquet", "1"),
     ]
     assert {row["order_id"]: row["extra"] for row in batch.good.collect()} == {"1": {"tags": '["x"]'}, "2": {}}
+
+
+def test_a_column_of_several_tells_apart_what_differs(spark: SparkSession, tmp_path: Path) -> None:
+    pairs = [("a|b", "c"), ("a", "b|c"), ("a\\", "|c"), ("a\\|", "c"), ("", "c"), ("a", "c")]
+    land(tmp_path / "p.jsonl", "".join(json.dumps({"x": x, "y": y, "name": x + y}) + "\n" for x, y in pairs))
+    land(tmp_path / "q.csv", "x,y\nq,\nq,r\n")
+    mapped = {"columns": {"product_id": ["x", "y"], "brand": "_position"}}
+    batch = read(spark, tmp_path, "products", path="p.jsonl", format="jsonl", **mapped)
+    ids = [row["product_id"] for row in batch.good.collect()]
+    assert len(set(ids)) == len(pairs)
+    assert ids[-1] == "a|c"
+    assert [row["extra"] for row in batch.good.collect()] == [{}] * len(pairs)
+    told = read(spark, tmp_path, "products", path="q.csv", format="csv", **mapped)
+    assert rows(told.good, "source_position", "product_id", "brand") == [
+        ("1", None, "q.csv#1"),
+        ("2", "q|r", "q.csv#2"),
+    ]
+
+
+def test_one_file_is_read_as_several_feeds(spark: SparkSession, tmp_path: Path) -> None:
+    land(
+        tmp_path / "log.jsonl",
+        '{"kind": "view", "id": 1}\n{"kind": "buy", "id": 2}\n\n{"id": 3}\nbroken\n{"kind": "cart", "id": 4}\n',
+    )
+    mapping = {"path": "log.jsonl", "format": "jsonl", "columns": {"product_id": "id"}}
+    seen = read(spark, tmp_path, "products", only={"kind": ["view", "cart"]}, **mapping)
+    assert rows(seen.good, "product_id", "source_position") == [("1", "1"), ("4", "6")]
+    assert (seen.rows, seen.refused, seen.others) == (3, 1, 2)
+    bought = read(spark, tmp_path, "products", only={"kind": "buy"}, **mapping)
+    assert rows(bought.good, "product_id", "source_position") == [("2", "2")]
+    assert rows(bought.quarantined, "record") == [("broken",)]
+    land(tmp_path / "log.csv", "kind,id\nview,1\nbuy,2\nbuy,3,x\n")
+    mapping |= {"path": "log.csv", "format": "csv"}
+    flat = read(spark, tmp_path, "products", only={"kind": "buy"}, **mapping)
+    assert rows(flat.good, "product_id", "source_position") == [("2", "2")]
+    assert (flat.rows, flat.refused, flat.others) == (2, 1, 1)
+    with pytest.raises(DataError, match="no column 'kid', in only"):
+        read(spark, tmp_path, "products", only={"kid": "buy"}, **mapping)
+
+
+def test_a_feed_of_several_kinds_of_files(spark: SparkSession, tmp_path: Path) -> None:
+    land(tmp_path / "views.csv", "item,user\np1,u1\np2,u2\n")
+    land(tmp_path / "buys.jsonl", '{"id": "p3", "user": "u1"}\n')
+    parts: list[dict[str, Any]] = [
+        {"path": "views*.csv", "format": "csv", "columns": {"product_id": "item"}, "constants": {"brand": "seen"}},
+        {"path": "buys*", "columns": {"product_id": "id"}, "constants": {"brand": "bought"}},
+    ]
+    batch = read(spark, tmp_path, "products", parts=parts, columns={"name": "user"})
+    assert rows(batch.good, "product_id", "brand", "name", "source") == [
+        ("p1", "seen", "u1", "views.csv"),
+        ("p2", "seen", "u2", "views.csv"),
+        ("p3", "bought", "u1", "buys.jsonl"),
+    ]
+    land(tmp_path / "views2.csv", "item,user\np4,u1\n")
+    more = read(spark, tmp_path, "products", known=("views.csv", "buys.jsonl"), parts=parts, columns={"name": "user"})
+    assert rows(more.good, "product_id") == [("p4",)]
+    parts[1]["path"] = "views.csv"
+    with pytest.raises(DataError, match=r"views\.csv is in two parts"):
+        read(spark, tmp_path, "products", parts=parts)
+
+
+def test_what_lies_within_an_object(spark: SparkSession, tmp_path: Path) -> None:
+    record = {"item": {"id": 7, "brand": {"name": "Own"}}, "a.b": "dot"}
+    land(tmp_path / "p.jsonl", json.dumps(record))
+    pq.write_table(pa.Table.from_pylist([record]), tmp_path / "p.parquet")
+    columns = {"product_id": "item.id", "brand": "item.brand.name", "name": "a.b"}
+    for form in ("jsonl", "parquet"):
+        batch = read(spark, tmp_path, "products", path=f"p.{form}", format=form, columns=columns)
+        assert rows(batch.good, "product_id", "brand", "name") == [("7", "Own", "dot")]
+        assert [row["extra"].keys() for row in batch.good.collect()] == [{"item"}]
+    with pytest.raises(DataError, match=r"no column 'item\.idd', mapped to product_id"):
+        read(spark, tmp_path, "products", path="p.parquet", format="parquet", columns={"product_id": "item.idd"})
+    with pytest.raises(DataError, match=r"no key 'item\.idd', mapped to product_id"):
+        read(spark, tmp_path, "products", path="p.jsonl", format="jsonl", columns={"product_id": "item.idd"})
+
+
+def test_avro(spark: SparkSession, tmp_path: Path) -> None:
+    frame = spark.range(5).selectExpr(
+        "id AS sku", "'Tea' AS title", "timestamp '2025-01-06 10:00:00' AS seen", "array('a') AS tags"
+    )
+    frame.coalesce(1).write.format("avro").save(str(tmp_path / "p"))
+    batch = read(spark, tmp_path, "products", path="p/*.avro", format="avro", columns={"product_id": "sku"})
+    found = batch.good.select("product_id", "source_position", "extra").orderBy("source_position").collect()
+    assert [(row["product_id"], row["source_position"]) for row in found] == [(str(k), str(k + 1)) for k in range(5)]
+    assert found[0]["extra"] == {"title": "Tea", "seen": "2025-01-06T10:00:00.000000Z", "tags": '["a"]'}
+    (file,) = (tmp_path / "p").glob("*.avro")
+    (tmp_path / "p" / "short.avro").write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(DataError, match=r"short\.avro cannot be read"):
+        read(spark, tmp_path, "products", path="p/short.avro", format="avro", columns={"product_id": "sku"})
+
+
+def test_a_delta_table(spark: SparkSession, tmp_path: Path) -> None:
+    place = str(tmp_path / "p")
+    spark.range(4).selectExpr("id AS product_id").coalesce(1).write.format("delta").option(
+        "delta.enableDeletionVectors", "true"
+    ).save(place)
+    spark.sql(f"DELETE FROM delta.`{place}` WHERE product_id = 1")
+    first = read(spark, tmp_path, "products", path="p", format="delta")
+    assert [row[0] for row in rows(first.good, "product_id")] == ["0", "2", "3"]
+    known = tuple(row["source"] for row in first.good.select("source").distinct().collect())
+    spark.range(9, 10).selectExpr("id AS product_id").coalesce(1).write.format("delta").mode("append").save(place)
+    second = read(spark, tmp_path, "products", known=known, path="p", format="delta")
+    assert rows(second.good, "product_id", "source_position") == [("9", "1")]
+    with pytest.raises(DataError, match="no Delta table with rows is at"):
+        read(spark, tmp_path, "products", path="gone", format="delta")
+
+
+def test_compressed_files(spark: SparkSession, tmp_path: Path) -> None:
+    for ending, codec in (("gz", "gzip"), ("zst", "zstd"), ("bz2", "bz2")):
+        with pa.CompressedOutputStream(str(tmp_path / f"p.jsonl.{ending}"), codec) as file:
+            file.write(b'{"product_id": "%b"}\n' % ending.encode() * 2)
+        with pa.CompressedOutputStream(str(tmp_path / f"p.csv.{ending}"), codec) as file:
+            file.write(b"product_id\n%b\n" % ending.encode())
+    lines = read(spark, tmp_path, "products", path="p.jsonl.*", format="jsonl")
+    assert rows(lines.good, "product_id", "source_position") == [
+        (ending, number) for ending in ("bz2", "gz", "zst") for number in ("1", "2")
+    ]
+    flat = read(spark, tmp_path, "products", path="p.csv.*", format="csv")
+    assert rows(flat.good, "product_id", "source_position") == [(ending, "1") for ending in ("bz2", "gz", "zst")]
 
 
 def test_positions_do_not_depend_on_how_a_file_is_split(spark: SparkSession, tmp_path: Path) -> None:

@@ -26,14 +26,38 @@ def test_columns_map_to_themselves_unless_told() -> None:
     users = source.feed("users")
     assert users.constants == {"region": None, "consent_marketing": "True"}
     assert claimed("users", users) == {
-        "user_id": "id",
-        "arrived_at": "arrived_at",
-        "signup_time": "signup_time",
-        "gender": "gender",
-        "age_band": "age_band",
-        "consent_profiling": "consent_profiling",
+        "user_id": ("id",),
+        "arrived_at": ("arrived_at",),
+        "signup_time": ("signup_time",),
+        "gender": ("gender",),
+        "age_band": ("age_band",),
+        "consent_profiling": ("consent_profiling",),
     }
-    assert needed("users", users) == {"user_id": "id"}
+    assert needed("users", users) == {"user_id": ("id",)}
+
+
+def test_an_id_of_several_columns_and_one_that_is_the_position() -> None:
+    columns = {"event_id": ["session", "ts"], "product_id": "item", "anonymous_id": "_position"}
+    clicks = parse_source(tree(clicks={"columns": columns}), where="x").feed("clicks")
+    mapped = claimed("clicks", clicks)
+    assert (mapped["event_id"], mapped["product_id"], mapped["query"]) == (("session", "ts"), ("item",), ("query",))
+    assert "anonymous_id" not in mapped
+
+
+def test_parts_come_beside_what_the_feed_says() -> None:
+    parts = [
+        {"path": "v.csv", "constants": {"event_type": "view"}, "columns": {"user_id": "uid"}},
+        {"path": "c.jsonl", "format": "jsonl", "columns": {"event_type": "kind"}, "only": {"kind": "cart"}},
+    ]
+    whole = {"columns": {"event_id": "id", "user_id": "u"}, "constants": {"event_type": "x"}, "time_format": ["iso"]}
+    clicks = parse_source(tree(clicks={**whole, "parts": parts, "decimal": ","}), where="x").feed("clicks")
+    views, carts = clicks.groups
+    assert (views.path, views.format, views.constants, views.decimal) == ("v.csv", "csv", {"event_type": "view"}, ",")
+    assert views.columns == {"event_id": ("id",), "user_id": ("uid",)}
+    assert (carts.format, carts.constants, carts.only) == ("jsonl", {}, {"kind": ("cart",)})
+    assert carts.columns == {"event_id": ("id",), "user_id": ("u",), "event_type": ("kind",)}
+    (alone,) = parse_source(tree(), where="x").feed("users").groups
+    assert alone.path == "users.csv"
 
 
 def test_an_event_needs_its_arrival_or_a_lag() -> None:
@@ -55,9 +79,24 @@ def test_a_feed_that_there_is_none_of() -> None:
         (tree(clicks={"columns": {"userid": "u"}}), "columns: unknown column 'userid'", "Did you mean user_id?"),
         (tree(clicks={"constants": {"chanel": "u"}}), "constants: unknown column 'chanel'", "Did you mean channel?"),
         (tree(clicks={"values": {"eventtype": {}}}), "values: unknown column 'eventtype'", "Did you mean event_type?"),
-        (tree(clicks={"format": "xml"}), "feeds.clicks.format: got 'xml'", "'csv', 'jsonl' or 'parquet'"),
+        (
+            tree(clicks={"format": "xml"}),
+            "feeds.clicks.format: got 'xml'",
+            "'csv', 'jsonl', 'parquet', 'avro' or 'delta'",
+        ),
         (tree(clicks={"time_zone": "Berlin"}), "feeds.clicks.time_zone: got 'Berlin'", "Europe/Berlin"),
         (tree(clicks={"time_format": "DD.MM.JJJJ"}), "time_format: got 'DD.MM.JJJJ'", "not with J"),
+        (tree(clicks={"time_format": ["iso", "JJ"]}), "time_format: got ['iso', 'JJ']", "not with J"),
+        (tree(clicks={"time_format": []}), "time_format: got []", "at least 1 item"),
+        (tree(clicks={"decimal": "'"}), "feeds.clicks.decimal: got", "'.' or ','"),
+        (tree(clicks={"path": ""}), "clicks: no path", "parts"),
+        (tree(clicks={"columns": {"event_id": ["a", "_position"]}}), "event_id: got _position in a list", "alone"),
+        (tree(clicks={"columns": {"event_id": []}}), "columns.event_id: got []", "at least 1 item"),
+        (tree(clicks={"parts": [{"pathh": "x"}]}), "clicks: parts: unknown key 'pathh'", "Did you mean path?"),
+        (tree(clicks={"parts": [{"decimal": ","}]}), "clicks: parts: unknown key 'decimal'", "path"),
+        (tree(clicks={"parts": ["x.csv"]}), "feeds.clicks.parts.0: got 'x.csv'", "dictionary"),
+        (tree(clicks={"parts": [{"format": "xml"}]}), "clicks: parts: format: got 'xml'", "avro"),
+        (tree(clicks={"parts": [{"columns": {"userid": "u"}}]}), "unknown column 'userid'", "Did you mean user_id?"),
         (tree(clicks={"arrival_lag_minutes": -1}), "arrival_lag_minutes: got -1", "greater than or equal to 0"),
         (tree(clicks={"constants": {"arrived_at": None}}), "no arrived_at", "arrival_lag_minutes"),
         (tree(clicks={"columns": {"device": "d"}, "constants": {"device": 1}}), "device is in columns", "Keep one"),

@@ -32,7 +32,7 @@ def clean_clicks(
         reading: How the feed's values are written.
         quote: Characters of a refused value that its reason quotes.
     """
-    kept = _parsed(raw, settings, Parser(reading, quote))
+    kept = parsed(raw, settings, Parser(reading, quote))
     kept = mark_known(first_wins(kept, ["event_id"]), "product_id", products).withColumnRenamed(
         "_known", "known_product"
     )
@@ -48,7 +48,8 @@ def clean_clicks(
     return settle(table("clicks"), FEED, JOB, kept)
 
 
-def _parsed(raw: DataFrame, settings: CleanSettings, parse: Parser) -> DataFrame:
+def parsed(raw: DataFrame, settings: CleanSettings, parse: Parser) -> DataFrame:
+    """Types the raw records."""
     happened = parse.instant("event_time", required=True)
     user, browser = parse.text("user_id"), parse.text("anonymous_id")
     nobody = F.when(user.value.isNull() & browser.value.isNull(), F.lit("missing:user_id and anonymous_id"))

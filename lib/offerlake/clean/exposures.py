@@ -27,7 +27,15 @@ def clean_exposures(
         reading: How the feed's values are written.
         quote: Characters of a refused value that its reason quotes.
     """
-    parse = Parser(reading, quote)
+    kept = parsed(raw, settings, Parser(reading, quote))
+    kept = refuse_unknown(first_wins(kept, ["exposure_id"]), "offer_id", offers)
+    if settings.unknown_users == "quarantine":
+        kept = refuse_unknown(kept, "user_id", users)
+    return settle(table("exposures"), FEED, JOB, kept.withColumn("shown_date", F.to_date("shown_at")))
+
+
+def parsed(raw: DataFrame, settings: CleanSettings, parse: Parser) -> DataFrame:
+    """Types the raw records."""
     shown = parse.instant("shown_at", required=True)
     propensity = parse.double("propensity", low=0, high=1)
     cells = (
@@ -43,8 +51,4 @@ def clean_exposures(
         parse.text("policy", required=True),
         parse.text("run_id"),
     )
-    kept = typed(raw, FEED, cells)
-    kept = refuse_unknown(first_wins(kept, ["exposure_id"]), "offer_id", offers)
-    if settings.unknown_users == "quarantine":
-        kept = refuse_unknown(kept, "user_id", users)
-    return settle(table("exposures"), FEED, JOB, kept.withColumn("shown_date", F.to_date("shown_at")))
+    return typed(raw, FEED, cells)

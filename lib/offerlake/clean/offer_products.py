@@ -24,14 +24,18 @@ def clean_offer_products(
         reading: How the feed's values are written.
         quote: Characters of a refused value that its reason quotes.
     """
-    parse = Parser(reading, quote)
+    kept = parsed(raw, Parser(reading, quote))
+    kept = first_wins(kept, ["offer_id", "product_id", "coupon_id"], arrived=False)
+    if settings.unknown_products == "quarantine":
+        kept = refuse_unknown(kept, "product_id", products)
+    return settle(table("offer_products"), FEED, JOB, kept)
+
+
+def parsed(raw: DataFrame, parse: Parser) -> DataFrame:
+    """Types the raw records."""
     cells = (
         parse.text("offer_id", required=True),
         parse.text("product_id", required=True),
         parse.text("coupon_id", default=""),
     )
-    kept = typed(raw, FEED, cells)
-    kept = first_wins(kept, ["offer_id", "product_id", "coupon_id"], arrived=False)
-    if settings.unknown_products == "quarantine":
-        kept = refuse_unknown(kept, "product_id", products)
-    return settle(table("offer_products"), FEED, JOB, kept)
+    return typed(raw, FEED, cells)

@@ -26,7 +26,12 @@ def clean_offers(raw: DataFrame, *, settings: CleanSettings, reading: Reading, q
         reading: How the feed's values are written.
         quote: Characters of a refused value that its reason quotes.
     """
-    parse = Parser(reading, quote)
+    kept = parsed(raw, settings, Parser(reading, quote))
+    return settle(table("offers"), FEED, JOB, versions(kept, "offer_id"))
+
+
+def parsed(raw: DataFrame, settings: CleanSettings, parse: Parser) -> DataFrame:
+    """Types the raw records."""
     begin, end = parse.instant("valid_from", required=True), parse.instant("valid_to", required=True)
     kind, scope, within = parse.choice("kind", OFFER_KINDS), parse.choice("scope", SCOPES), parse.words("scope_values")
     depth = parse.double("depth", low=0, high=settings.max_money)
@@ -46,8 +51,7 @@ def clean_offers(raw: DataFrame, *, settings: CleanSettings, reading: Reading, q
         parse.integer("max_redemptions", low=0, high=_MAX_USES),
         parse.text("campaign_type"),
     )
-    kept = typed(raw, FEED, cells, _lacking(kind, depth, scope, named))
-    return settle(table("offers"), FEED, JOB, versions(kept, "offer_id"))
+    return typed(raw, FEED, cells, _lacking(kind, depth, scope, named))
 
 
 def _lacking(kind: Cell, depth: Cell, scope: Cell, named: Column) -> list[Column]:

@@ -20,8 +20,9 @@ def clean_orders(
 ) -> Cleaned:
     """Cleans the order log.
 
-    A return is a line with a negative quantity and stays a row of its own. One before which its user never bought the
-    product is refused. Two shuffles: by line, and by user and product.
+    Where the source has no prices, the catalogue's price when the order was placed stands in. A return is a line with a
+    negative quantity and stays a row of its own. One before which its user never bought the product is refused. Two
+    shuffles: by line, and by user and product.
 
     Args:
         raw: `raw_orders`.
@@ -31,7 +32,9 @@ def clean_orders(
         reading: How the feed's values are written.
         quote: Characters of a refused value that its reason quotes.
     """
-    kept = _parsed(raw, settings, Parser(reading, quote))
+    if not reading.has_prices:
+        raw = _with_list_prices(raw, products, Parser(reading, quote))
+    kept = parsed(raw, settings, Parser(reading, quote))
     kept = first_wins(kept, ["order_id", "line_id"])
     kept = mark_known(kept, "product_id", products).withColumnRenamed("_known", "known_product")
     if settings.unknown_products == "quarantine":
@@ -48,10 +51,28 @@ def clean_orders(
     return settle(table("order_lines"), FEED, JOB, kept)
 
 
-def _parsed(raw: DataFrame, settings: CleanSettings, parse: Parser) -> DataFrame:
+def _with_list_prices(raw: DataFrame, products: DataFrame, parse: Parser) -> DataFrame:
+    """Adds `_list_price`: that of the newest version of the product before the order, else of its first.
+
+    The prices are broadcast: some millions of versions at most.
+    """
+    told = F.array_sort(F.collect_list(F.struct("arrived_at", "price")))
+    prices = products.where("price IS NOT NULL").groupBy(F.col("product_id").alias("_id")).agg(told.alias("_prices"))
+    placed = parse.instant("order_time").value
+    before = F.filter("_prices", lambda version: version["arrived_at"] <= placed)
+    price = F.coalesce(F.try_element_at(before, F.lit(-1)), F.try_element_at("_prices", F.lit(1)))["price"]
+    joined = raw.join(F.broadcast(prices), parse.text("product_id").value == F.col("_id"), how="left")
+    return joined.withColumn("_list_price", price).drop("_id", "_prices")
+
+
+def parsed(raw: DataFrame, settings: CleanSettings, parse: Parser) -> DataFrame:
+    """Types the raw records; `raw` may have `_list_price`, for those without a price."""
     top = settings.max_money
     happened = parse.instant("order_time", required=True)
     quantity = parse.integer("quantity", low=-settings.max_quantity, high=settings.max_quantity, required=True)
+    price = parse.money("unit_price", top=top)
+    if "_list_price" in raw.columns:
+        price = replace(price, value=F.coalesce(price.value, F.col("_list_price")))
     cells = (
         parse.text("order_id", required=True),
         parse.text("line_id", required=True),
@@ -62,7 +83,7 @@ def _parsed(raw: DataFrame, settings: CleanSettings, parse: Parser) -> DataFrame
         quantity.refuse("range", quantity.value == 0, F.col("quantity")),
         *_amounts(
             quantity.value,
-            parse.money("unit_price", top=top),
+            price,
             parse.money("discount", top=top, default=0.0),
             parse.money("net_amount", top=top, low=-top),
         ),

@@ -1,7 +1,7 @@
 """Raw strings to typed columns, each with what is wrong with it: a reason, or null.
 
 A reason is a short code, the column and its value, cut: `unparsable:price='12,9x'`. Codes: missing, unparsable, range,
-unknown (a word that is none of ours), clock_skew.
+too_long, unknown (a word that is none of ours), clock_skew.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 
 from offerlake.schemas import MONEY
 
+_LONGEST = 65_536  # bytes: no id, name or search is as long; what is, is another thing in the wrong column
 _EPOCH_END = 253_402_300_800  # seconds: 10000-01-01, beyond what a timestamp can say
 
 
@@ -23,8 +24,8 @@ class Reading(Protocol):
     """The part of a feed's mapping that says how its values are written."""
 
     @property
-    def time_format(self) -> str:
-        """iso, epoch_s, epoch_ms, or a pattern."""
+    def time_format(self) -> Sequence[str]:
+        """Each iso, epoch_s, epoch_ms, or a pattern: the first that a text fits."""
         ...
 
     @property
@@ -33,8 +34,18 @@ class Reading(Protocol):
         ...
 
     @property
+    def decimal(self) -> str:
+        """What stands before a number's fraction: a point or a comma."""
+        ...
+
+    @property
     def arrival_lag_minutes(self) -> int | None:
         """How long after the event it was known, without a column `arrived_at`."""
+        ...
+
+    @property
+    def has_prices(self) -> bool:
+        """Whether the source says what a thing was sold for."""
         ...
 
     @property
@@ -81,6 +92,7 @@ class Parser:
         """A string without blanks at its ends; an empty one is null, and null is `default`."""
         value = self._raw(name)
         cell = Cell(name, value if default is None else F.coalesce(value, F.lit(default)), _fine())
+        cell = cell.refuse("too_long", F.octet_length(value) > _LONGEST, self._shown(name))
         return self._required(cell) if required else cell
 
     def choice(self, name: str, words: Sequence[str]) -> Cell:
@@ -90,7 +102,7 @@ class Parser:
 
     def money(self, name: str, *, top: float, low: float = 0.0, default: float | None = None) -> Cell:
         """An amount from `low` to `top`."""
-        value = self._raw(name).try_cast(MONEY)
+        value = self._number(name).try_cast(MONEY)
         cell = self._range(self._parsed(name, value), low, top)
         if default is None:
             return cell
@@ -99,14 +111,14 @@ class Parser:
 
     def integer(self, name: str, *, low: float, high: float, required: bool = False) -> Cell:
         """A whole number from `low` to `high`; 3.0 is one too."""
-        wide = self._raw(name).try_cast("decimal(20,6)")
+        wide = self._number(name).try_cast("decimal(20,6)")
         value = F.when(wide == F.floor(wide), wide.try_cast("int"))
         cell = self._range(self._parsed(name, value), low, high)
         return self._required(cell) if required else cell
 
     def double(self, name: str, *, low: float, high: float) -> Cell:
         """A number from `low` to `high`; not a number is none."""
-        value = self._raw(name).try_cast("double")
+        value = self._number(name).try_cast("double")
         return self._range(self._parsed(name, F.when(~F.isnan(value), value)), low, high)
 
     def boolean(self, name: str) -> Cell:
@@ -150,6 +162,14 @@ class Parser:
         words = F.create_map(*[F.lit(word) for pair in sorted(ours.items()) for word in pair])
         return F.nullif(F.coalesce(words[text], text), F.lit(""))
 
+    def _number(self, name: str) -> Column:
+        """A number's text as Spark reads it; null where the text is none in the source's way of writing."""
+        text = self._raw(name)
+        if self.reading.decimal == ".":
+            return text
+        written = text.rlike(r"^[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?$")
+        return F.when(written, F.replace(F.replace(text, F.lit(".")), F.lit(","), F.lit(".")))
+
     def _shown(self, name: str) -> Column:
         return F.left(F.coalesce(F.col(name), F.lit("null")), F.lit(self.quote))
 
@@ -166,7 +186,10 @@ class Parser:
         return cell.refuse("range", (cell.value < low) | (cell.value > high), self._shown(cell.name))
 
     def _time(self, text: Column) -> Column:
-        form, zone = self.reading.time_format, self.reading.time_zone
+        return F.coalesce(*[self._time_as(form, text) for form in self.reading.time_format])
+
+    def _time_as(self, form: str, text: Column) -> Column:
+        zone = self.reading.time_zone
         if form in ("epoch_s", "epoch_ms"):
             number = text.try_cast("decimal(24,6)") / (1 if form == "epoch_s" else 1000)
             inside = (number >= 0) & (number < _EPOCH_END)

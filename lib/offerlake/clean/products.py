@@ -23,7 +23,12 @@ def clean_products(raw: DataFrame, *, settings: CleanSettings, reading: Reading,
         reading: How the feed's values are written.
         quote: Characters of a refused value that its reason quotes.
     """
-    parse = Parser(reading, quote)
+    kept = parsed(raw, settings, Parser(reading, quote))
+    return settle(table("products"), FEED, JOB, versions(kept, "product_id"))
+
+
+def parsed(raw: DataFrame, settings: CleanSettings, parse: Parser) -> DataFrame:
+    """Types the raw records."""
     cells = (
         parse.text("product_id", required=True),
         parse.known_since(),
@@ -34,5 +39,4 @@ def clean_products(raw: DataFrame, *, settings: CleanSettings, reading: Reading,
         parse.money("unit_cost", top=settings.max_money),
         parse.text("description"),
     )
-    kept = typed(raw, FEED, cells)
-    return settle(table("products"), FEED, JOB, versions(kept, "product_id"))
+    return typed(raw, FEED, cells)

@@ -59,6 +59,7 @@ class Cleaned:
             F.col("_reasons").alias("reasons"),
             record.alias("record"),
             "source",
+            "source_position",
             "loaded_at",
             F.to_date("loaded_at").alias("loaded_date"),
         )

@@ -26,7 +26,16 @@ def clean_redemptions(
         reading: How the feed's values are written.
         quote: Characters of a refused value that its reason quotes.
     """
-    parse = Parser(reading, quote)
+    kept = parsed(raw, settings, Parser(reading, quote))
+    kept = refuse_unknown(first_wins(kept, ["redemption_id"]), "offer_id", offers)
+    if settings.unknown_users == "quarantine":
+        kept = refuse_unknown(kept, "user_id", users)
+    kept = kept.withColumn("redeemed_date", F.to_date("redeemed_at"))
+    return settle(table("redemptions"), FEED, JOB, kept)
+
+
+def parsed(raw: DataFrame, settings: CleanSettings, parse: Parser) -> DataFrame:
+    """Types the raw records."""
     used = parse.instant("redeemed_at", required=True)
     cells = (
         parse.text("redemption_id", required=True),
@@ -38,9 +47,4 @@ def clean_redemptions(
         parse.text("order_id"),
         parse.money("value", top=settings.max_money),
     )
-    kept = typed(raw, FEED, cells)
-    kept = refuse_unknown(first_wins(kept, ["redemption_id"]), "offer_id", offers)
-    if settings.unknown_users == "quarantine":
-        kept = refuse_unknown(kept, "user_id", users)
-    kept = kept.withColumn("redeemed_date", F.to_date("redeemed_at"))
-    return settle(table("redemptions"), FEED, JOB, kept)
+    return typed(raw, FEED, cells)

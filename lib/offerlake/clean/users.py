@@ -22,7 +22,12 @@ def clean_users(raw: DataFrame, *, reading: Reading, quote: int) -> Cleaned:
         reading: How the feed's values are written.
         quote: Characters of a refused value that its reason quotes.
     """
-    parse = Parser(reading, quote)
+    kept = parsed(raw, Parser(reading, quote))
+    return settle(table("users"), FEED, JOB, versions(kept, "user_id"))
+
+
+def parsed(raw: DataFrame, parse: Parser) -> DataFrame:
+    """Types the raw records."""
     cells = (
         parse.text("user_id", required=True),
         parse.known_since(),
@@ -34,5 +39,4 @@ def clean_users(raw: DataFrame, *, reading: Reading, quote: int) -> Cleaned:
         parse.boolean("consent_profiling"),
         Cell("attributes", F.col("extra"), F.lit(None).cast("string")),
     )
-    kept = typed(raw, FEED, cells)
-    return settle(table("users"), FEED, JOB, versions(kept, "user_id"))
+    return typed(raw, FEED, cells)

@@ -13,8 +13,8 @@ from pyspark.sql import functions as F
 
 from offerlake.errors import DataError
 from offerlake.ingest.landing import File, explained, find, plain
-from offerlake.ingest.mapping import NEVER_NONE, Feed, nearest
-from offerlake.ingest.readers import Records, read_files
+from offerlake.ingest.mapping import NEVER_NONE, POSITION, Feed, nearest
+from offerlake.ingest.readers import Records, read_files, together
 from offerlake.schemas import table
 
 JOB = "ingest"
@@ -29,6 +29,7 @@ class Batch:
         quarantined: Records that cannot be read, as rows of `quarantine`.
         rows: Records in all.
         refused: Those that cannot be read.
+        others: Further records in the files, which the mapping leaves to other feeds.
         files: New files.
         without_rows: Names of those without a record.
         held: What is cached until the batch has been written.
@@ -38,6 +39,7 @@ class Batch:
     quarantined: DataFrame
     rows: int
     refused: int
+    others: int
     files: int
     without_rows: tuple[str, ...]
     held: DataFrame
@@ -70,15 +72,17 @@ def read_feed(
     Raises:
         DataError: There is no file, a file cannot be read or lacks a column, or a feed that is needed has no rows.
     """
-    files = [file for file in find(spark, landing, name, feed.path) if file.name not in known]
+    groups = _new_files(spark, name, feed, landing, known)
+    files = [file for _, group in groups for file in group]
     if not files:
         return None
     with explained(name):
-        records = read_files(spark, name, feed, files, quote=quote)
+        read = [read_files(spark, name, group, its, quote=quote) for group, its in groups]
         # Parsed once: the survey, the quarantine and the table each read it again.
-        held = records.frame.persist(StorageLevel.DISK_ONLY)
-        survey = _survey(held, records)
-    _check_present(name, files, held, records, survey)
+        held = together([records.frame for records in read]).persist(StorageLevel.DISK_ONLY)
+        survey = _survey(held, {ours for records in read for ours in records.present})
+    for records, (_, its) in zip(read, groups, strict=True):
+        _check_present(name, its, held, records, survey)
     rows = sum(row["rows"] for row in survey)
     refused = sum(row["refused"] for row in survey)
     if not rows - refused and not known and name in NEVER_NONE:
@@ -87,6 +91,8 @@ def read_feed(
             fix=f"Land {name} with rows: without them nothing can be assigned.",
         )
     numbered = _numbered(spark, held, files, survey).withColumn("loaded_at", F.lit(loaded_at))
+    place = F.concat_ws("#", "source", "source_position")
+    numbered = numbered.withColumns({ours: place for ours, theirs in feed.columns.items() if theirs == (POSITION,)})
     fine = F.size("_reasons") == 0
     filled = {plain(row["_file"]) for row in survey if row["rows"]}
     return Batch(
@@ -94,15 +100,37 @@ def read_feed(
         quarantined=_quarantined(name, numbered.where(~fine)),
         rows=rows,
         refused=refused,
+        others=sum(row["others"] for row in survey),
         files=len(files),
         without_rows=tuple(file.name for file in files if file.path not in filled),
         held=held,
     )
 
 
-def _survey(held: DataFrame, records: Records) -> list[Row]:
+def _new_files(
+    spark: SparkSession, name: str, feed: Feed, landing: str, known: Collection[str]
+) -> list[tuple[Feed, list[File]]]:
+    """Each group of the feed with its files that have not been ingested yet; no group without any."""
+    taken: dict[str, str] = {}
+    groups = []
+    for group in feed.groups:
+        found = find(spark, landing, name, group.path, table=group.format == "delta")
+        for file in found:
+            if file.name in taken:
+                raise DataError(
+                    f"feed {name}: file {file.name} is in two parts, {taken[file.name]} and {group.path}",
+                    fix="Give each part of the mapping its own files.",
+                )
+            taken[file.name] = group.path
+        new = [file for file in found if file.name not in known]
+        if new:
+            groups.append((group, new))
+    return groups
+
+
+def _survey(held: DataFrame, present: Collection[str]) -> list[Row]:
     """One row a split: how many lines and records it has, and which columns that have to be there are."""
-    record = ~F.col("_blank")
+    record = ~F.col("_blank") & ~F.col("_other")
     return (
         held.groupBy("_file", "_block")
         .agg(
@@ -110,7 +138,8 @@ def _survey(held: DataFrame, records: Records) -> list[Row]:
             F.count(F.lit(1)).alias("lines"),
             F.count_if(record).alias("rows"),
             F.count_if(F.size("_reasons") > 0).alias("refused"),
-            *(F.count(ours).alias(f"has_{ours}") for ours in records.present),
+            F.count_if("_other").alias("others"),
+            *(F.count(ours).alias(f"has_{ours}") for ours in sorted(present)),
         )
         .orderBy("_file", "_block")
         .collect()
@@ -129,9 +158,10 @@ def _check_present(name: str, files: list[File], held: DataFrame, records: Recor
                     held.where(F.col("_file") == splits[0]["_file"]).select(F.explode(F.map_keys("extra"))).distinct()
                 )
                 keys = sorted(row[0] for row in there.limit(100).collect())
+                said = ", ".join(theirs)
                 raise DataError(
-                    f"feed {name}: file {file.name} has no key {theirs!r}, mapped to {ours}",
-                    fix=nearest(theirs, keys) if keys else f"Map {ours} to a key of its records.",
+                    f"feed {name}: file {file.name} has no key {said!r}, mapped to {ours}",
+                    fix=nearest(said, keys) if keys else f"Map {ours} to a key of its records.",
                 )
 
 
@@ -151,7 +181,7 @@ def _numbered(spark: SparkSession, held: DataFrame, files: list[File], survey: l
     position = (F.col("_order") + F.col("_add")).cast("string")
     return (
         held.join(F.broadcast(splits), on=["_file", "_block"], how="inner")
-        .where(~F.col("_blank"))
+        .where(~F.col("_blank") & ~F.col("_other"))
         .withColumn("source_position", position)
     )
 
@@ -166,6 +196,7 @@ def _quarantined(name: str, refused: DataFrame) -> DataFrame:
             F.col("_reasons").alias("reasons"),
             F.col("_record").alias("record"),
             "source",
+            "source_position",
             "loaded_at",
             F.to_date("loaded_at").alias("loaded_date"),
         )

@@ -17,13 +17,22 @@ from offerlake.errors import DataError, EnvironmentProblem
 
 @dataclass(frozen=True)
 class File:
-    """One file: its path with scheme, as `plain` gives it, and its name below the landing folder."""
+    """One file.
+
+    Attributes:
+        path: With scheme, as `plain` gives it.
+        name: Below the landing folder.
+        uri: As Spark gives it.
+        table: The Delta table that it is a part of, or nothing.
+    """
 
     path: str
     name: str
+    uri: str
+    table: str = ""
 
 
-def find(spark: SparkSession, landing: str, name: str, pattern: str) -> list[File]:
+def find(spark: SparkSession, landing: str, name: str, pattern: str, *, table: bool = False) -> list[File]:
     """The files of a feed, in the order of their names; those that begin with `_` or `.` have not landed yet.
 
     Args:
@@ -31,24 +40,26 @@ def find(spark: SparkSession, landing: str, name: str, pattern: str) -> list[Fil
         landing: Full URI of the landing folder.
         name: The feed.
         pattern: Its files below the landing folder.
+        table: Whether that is the folder of a Delta table: its files are those of its newest version.
 
     Raises:
         DataError: None matches.
     """
     below = landing.rstrip("/")
+    place = f"{below}/{pattern}"
     try:
-        uris = spark.read.format("binaryFile").load(f"{below}/{pattern}").inputFiles()
+        uris = spark.read.format("delta" if table else "binaryFile").load(place).inputFiles()
     except AnalysisException as error:
-        if error.getCondition() != "PATH_NOT_FOUND":
+        if error.getCondition() not in ("PATH_NOT_FOUND", "DELTA_PATH_DOES_NOT_EXIST", "DELTA_TABLE_NOT_FOUND"):
             raise
         uris = []
     if not uris:
         raise DataError(
-            f"feed {name}: no file matches {below}/{pattern}",
+            f"feed {name}: no {'Delta table with rows is at' if table else 'file matches'} {place}",
             fix=f"Land its files there, or list {name} under none: in the source's mapping.",
         )
     root = plain(below) + "/"
-    files = [File(plain(uri), plain(uri).removeprefix(root)) for uri in uris]
+    files = [File(plain(uri), plain(uri).removeprefix(root), uri, place if table else "") for uri in uris]
     return sorted(files, key=lambda file: file.name)
 
 

@@ -1,34 +1,43 @@
 """The mapping of one source: where each feed lies, its format, and how its columns are called.
 
-One YAML file a source, `conf/sources/<source>.yaml`:
+One YAML file a source, `conf/sources/<source>.yaml`; docs/sources.md shows typical ones:
 
     source: shop
     feeds:
       clicks:
-        path: clicks/*.jsonl        # below the landing folder; * as in a shell
-        format: jsonl               # csv | jsonl | parquet; .gz is fine for the first two
-        columns: {event_id: id}     # ours: theirs; a column that is not listed maps to ours of the same name
+        path: clicks/*.jsonl        # below the landing folder; * as in a shell; of delta the table's folder
+        format: jsonl               # csv | jsonl | parquet | avro | delta; .gz, .zst, .bz2 are fine for the first two
+        columns: {event_id: id}     # ours: theirs; one that is not listed maps to theirs of the same name
         constants: {channel: web}   # ours: one value, or null for a column to leave out
+        only: {kind: [view, cart]}  # theirs: words; a record with another word there is another feed's
         values: {event_type: {pageview: view}}    # ours: {theirs: ours}; "" says that there is nothing
-        time_format: iso            # iso | epoch_s | epoch_ms | a pattern such as dd.MM.yyyy HH:mm
+        time_format: iso            # iso | epoch_s | epoch_ms | a pattern such as dd.MM.yyyy HH:mm, or a list of them
         time_zone: UTC              # of times that name none
+        decimal: "."                # or ",": then 1.234,5 is a number
         arrival_lag_minutes: null   # without a column arrived_at: how long after the event it was known
         separator: ","              # csv
+        header: []                  # csv without a header line: its columns' names
         multi_line: false           # csv: true if quoted values contain line breaks
+        parts: []                   # several kinds of files, each with its own path, format, columns, constants, …
     none: [offer_products]          # feeds that this source does not have
+
+Theirs is a column's name; a path such as `user.id` into a nested one; a list of names, whose values are joined by |
+(an id of several columns; null where one of them is); or `_position`, the record's file and number in it.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from offerlake.config import conf_dir
 from offerlake.errors import ConfigError
@@ -55,21 +64,36 @@ NEVER_NONE = ("users", "offers")
 """Feeds without which there is nothing to assign."""
 
 
+POSITION = "_position"
+"""Stands for a source's column: the record's file and its number there."""
+
+_OF_FILES = ("path", "format", "columns", "constants", "only", "separator", "header", "multi_line")
+_Names = tuple[str, ...]
+
+
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
 class Feed(BaseModel):
-    """How one feed maps."""
+    """How one feed maps: how its files are read, and how values in them are written."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: str
-    format: Literal["csv", "jsonl", "parquet"]
-    columns: dict[str, str] = {}
+    path: str = ""
+    format: Literal["csv", "jsonl", "parquet", "avro", "delta"] = "jsonl"
+    columns: dict[str, Annotated[_Names, BeforeValidator(_listed), Field(min_length=1)]] = {}
     constants: dict[str, str | None] = {}
+    only: dict[str, Annotated[_Names, BeforeValidator(_listed), Field(min_length=1)]] = {}
     values: dict[str, dict[str, str]] = {}
-    time_format: str = "iso"
+    time_format: Annotated[_Names, BeforeValidator(_listed), Field(min_length=1)] = ("iso",)
     time_zone: str = "UTC"
+    decimal: Literal[".", ","] = "."
     arrival_lag_minutes: Annotated[int, Field(ge=0)] | None = None
     separator: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    header: _Names = ()
     multi_line: bool = False
+    parts: tuple[dict[str, Any], ...] = ()
 
     @field_validator("constants", mode="before")
     @classmethod
@@ -80,11 +104,14 @@ class Feed(BaseModel):
 
     @field_validator("time_format")
     @classmethod
-    def _known_format(cls, form: str) -> str:
-        strange = sorted(set(re.findall(r"[A-Za-z]", re.sub(r"'[^']*'", "", form))) - set(_PATTERN_LETTERS))
-        if form not in ("iso", "epoch_s", "epoch_ms") and strange:
-            raise ValueError(f"iso, epoch_s, epoch_ms or a pattern such as dd.MM.yyyy HH:mm:ss; not with {strange[0]}")
-        return form
+    def _known_format(cls, forms: _Names) -> _Names:
+        for form in forms:
+            strange = sorted(set(re.findall(r"[A-Za-z]", re.sub(r"'[^']*'", "", form))) - set(_PATTERN_LETTERS))
+            if form not in ("iso", "epoch_s", "epoch_ms") and strange:
+                raise ValueError(
+                    f"iso, epoch_s, epoch_ms or a pattern such as dd.MM.yyyy HH:mm:ss; not with {strange[0]}"
+                )
+        return forms
 
     @field_validator("time_zone")
     @classmethod
@@ -95,9 +122,39 @@ class Feed(BaseModel):
             raise ValueError("give a time zone such as UTC or Europe/Berlin") from None
         return zone
 
-    def source_column(self, ours: str) -> str | None:
-        """Name in the source of one of our columns; None where it is a constant."""
-        return None if ours in self.constants else self.columns.get(ours, ours)
+    @cached_property
+    def groups(self) -> tuple[Feed, ...]:
+        """Each kind of files with its own reading: the parts, else the feed itself.
+
+        A part's columns and constants come beside the feed's; what else it says replaces the feed's.
+        """
+        if not self.parts:
+            return (self,)
+        whole = {name: getattr(self, name) for name in Feed.model_fields if name != "parts"}
+        groups = []
+        for part in self.parts:
+            both = {**whole, **part}
+            for name in ("columns", "constants"):
+                own = part.get(name) or {}
+                rest = {ours: value for ours, value in whole[name].items() if ours not in {**own, **_told(part)}}
+                both[name] = {**rest, **own}
+            groups.append(Feed.model_validate(both))
+        return tuple(groups)
+
+    @property
+    def has_prices(self) -> bool:
+        """Whether the source says what a thing was sold for: no, where both are left out by a constant null."""
+        return not all(self.constants.get(ours, "") is None for ours in ("unit_price", "net_amount"))
+
+    def source_columns(self, ours: str) -> _Names:
+        """Names in the source of one of our columns; none where it is a constant or the record's position."""
+        names = () if ours in self.constants else self.columns.get(ours, (ours,))
+        return () if names == (POSITION,) else names
+
+
+def _told(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Our columns that a part says something about, whether by a column or a constant."""
+    return {**(part.get("columns") or {}), **(part.get("constants") or {})}
 
 
 class Source(BaseModel):
@@ -111,7 +168,7 @@ class Source(BaseModel):
 
     def feed(self, name: str) -> Feed:
         """A feed's mapping; an empty one for a feed that there is none of."""
-        return self.feeds[name] if name in self.feeds else Feed(path="", format="jsonl")
+        return self.feeds.get(name, Feed())
 
 
 def load_source(name: str) -> Source:
@@ -160,16 +217,27 @@ def parse_source(tree: Any, *, where: str) -> Source:
     for name, feed in feeds.items():
         if isinstance(feed, dict):
             _known(feed, Feed.model_fields, where=f"{where}: {name}", what="key")
-    try:
+            for part in feed.get("parts") or ():
+                _known(part if isinstance(part, dict) else (), _OF_FILES, where=f"{where}: {name}: parts", what="key")
+    with _told_by_name(where):
         source = Source.model_validate(tree)
+    _check_feeds(source, where=where)
+    for name, mapped in source.feeds.items():
+        with _told_by_name(f"{where}: {name}: parts"):
+            groups = mapped.groups
+        for group in groups:
+            _check_columns(name, group, where=f"{where}: {name}")
+    return source
+
+
+@contextmanager
+def _told_by_name(where: str) -> Iterator[None]:
+    try:
+        yield
     except ValidationError as error:
         first = error.errors()[0]
         at = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"mapping {where}: {at}: got {first['input']!r}", fix=f"{first['msg']}.") from None
-    _check_feeds(source, where=where)
-    for name, mapped in source.feeds.items():
-        _check_columns(name, mapped, where=f"{where}: {name}")
-    return source
 
 
 def _check_feeds(source: Source, *, where: str) -> None:
@@ -188,11 +256,15 @@ def _check_feeds(source: Source, *, where: str) -> None:
 
 
 def _check_columns(name: str, feed: Feed, *, where: str) -> None:
+    if not feed.path:
+        raise ConfigError(f"mapping {where}: no path", fix="Write path: clicks/*.csv, or one in each of its parts.")
     for part in ("columns", "constants", "values"):
         _known(getattr(feed, part), FEEDS[name], where=f"{where}.{part}", what="column")
-    for ours in feed.columns:
+    for ours, theirs in feed.columns.items():
         if ours in feed.constants:
             raise ConfigError(f"mapping {where}: {ours} is in columns and in constants", fix="Keep one of them.")
+        if POSITION in theirs and len(theirs) > 1:
+            raise ConfigError(f"mapping {where}.columns: {ours}: got {POSITION} in a list", fix="Give it alone.")
     for ours in REQUIRED[name]:
         if ours in feed.constants and feed.constants[ours] is None:
             raise ConfigError(f"mapping {where}.constants: {ours}: got null", fix=f"{name} needs {ours}.")
@@ -214,13 +286,13 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"Did you mean {near[0]}?" if near else f"There are {', '.join(there)}."
 
 
-def claimed(name: str, feed: Feed) -> Mapping[str, str]:
-    """Our column to the source's, for all of a feed's columns that are no constants."""
-    pairs = ((ours, feed.source_column(ours)) for ours in FEEDS[name])
-    return {ours: theirs for ours, theirs in pairs if theirs is not None}
+def claimed(name: str, feed: Feed) -> Mapping[str, tuple[str, ...]]:
+    """Our column to the source's, for all of a feed's columns that the source has."""
+    pairs = ((ours, feed.source_columns(ours)) for ours in FEEDS[name])
+    return {ours: theirs for ours, theirs in pairs if theirs}
 
 
-def needed(name: str, feed: Feed) -> Mapping[str, str]:
+def needed(name: str, feed: Feed) -> Mapping[str, tuple[str, ...]]:
     """The part of `claimed` that no row can do without."""
     must = REQUIRED[name]
     if name in EVENTS and feed.arrival_lag_minutes is None:

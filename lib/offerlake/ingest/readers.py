@@ -4,6 +4,7 @@ What a reader gives (`Records.frame`), one row a record:
 
 * `_file`: URI of its file; `_block`: offset of the split it was read in; `_order`: rises with the place within a split
 * `_blank`: true for an empty line, which counts as a line but not as a record
+* `_other`: true for a record that the mapping leaves to another feed; it counts as a line, and apart
 * `_reasons`: array of strings, empty where the record can be read
 * `_record`: the raw text where it cannot
 * the feed's bronze columns and `extra`
@@ -12,8 +13,9 @@ What a reader gives (`Records.frame`), one row a record:
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -32,30 +34,27 @@ class Records:
     """What was read, and from which of our columns each row's presence has to be proven by the data."""
 
     frame: DataFrame
-    present: Mapping[str, str]
+    present: Mapping[str, tuple[str, ...]]
 
 
 def read_files(spark: SparkSession, name: str, feed: Feed, files: Sequence[File], *, quote: int) -> Records:
-    """Reads files of one feed.
+    """Reads files of one feed that are alike.
 
     Args:
         spark: The session.
         name: The feed.
-        feed: Its mapping.
+        feed: Its mapping, one of its groups.
         files: At least one.
         quote: Characters of a refused record that its reason quotes.
 
     Raises:
-        DataError: A CSV or Parquet file lacks a column, has no header, or one twice.
+        DataError: A file with a header or a schema lacks a column, has no header, or one twice.
     """
     if feed.format == "jsonl":
         return Records(_json_lines(spark, name, feed, files, quote=quote), needed(name, feed))
-    grouped = _parquet if feed.format == "parquet" else _csv
-    frames = grouped(spark, name, feed, files, quote)
-    result = frames[0]
-    for frame in frames[1:]:
-        result = result.unionByName(frame)
-    return Records(result, {})
+    if feed.format == "csv":
+        return Records(_csv(spark, name, feed, files, quote), {})
+    return Records(_typed(spark, name, feed, files), {})
 
 
 def _json_lines(spark: SparkSession, name: str, feed: Feed, files: Sequence[File], *, quote: int) -> DataFrame:
@@ -69,10 +68,9 @@ def _json_lines(spark: SparkSession, name: str, feed: Feed, files: Sequence[File
     lines = spark.read.text(paths(files)).select(
         "value", *_place(), F.when(F.is_valid_utf8(line), parsed).alias("_fields")
     )
-    names = claimed(name, feed)
     fields = F.col("_fields")
     # No further key is the rule: look for them only where there are more than those that we take.
-    taken = sorted(set(names.values()))
+    taken = _taken(name, feed)
     count = sum((fields[key].isNotNull().cast("int") for key in taken), F.lit(0))
     rest = F.map_filter(fields, lambda key, value: ~key.isin(taken) & value.isNotNull())
     extra = F.when(F.size(fields) > count, rest)
@@ -85,12 +83,22 @@ def _json_lines(spark: SparkSession, name: str, feed: Feed, files: Sequence[File
         blank.alias("_blank"),
         F.when(~blank & fields.isNull(), _reason(broken, line, quote)).otherwise(_nothing()).alias("_reasons"),
         F.when(fields.isNull(), F.make_valid_utf8(line)).alias("_record"),
-        *_columns(name, feed, {theirs: fields[theirs] for theirs in taken}),
+        *_mapped(
+            name, feed, {theirs: _key(fields, theirs) for theirs in (*taken, *feed.only)}, read=fields.isNotNull()
+        ),
         _map(extra).alias("extra"),
     )
 
 
-def _csv(spark: SparkSession, name: str, feed: Feed, files: Sequence[File], quote: int) -> list[DataFrame]:
+def _key(fields: Column, path: str) -> Column:
+    """A key's text, or that of a key within an object."""
+    head, dot, rest = path.partition(".")
+    if not dot:
+        return fields[path]
+    return F.coalesce(fields[path], F.get_json_object(fields[head], f"$.{rest}"))
+
+
+def _csv(spark: SparkSession, name: str, feed: Feed, files: Sequence[File], quote: int) -> DataFrame:
     by_header: dict[tuple[str, ...], list[File]] = {}
     for file, header in _headers(spark, name, feed, files).items():
         by_header.setdefault(header, []).append(file)
@@ -102,7 +110,7 @@ def _csv(spark: SparkSession, name: str, feed: Feed, files: Sequence[File], quot
             paths(same),
             schema=schema,
             sep=feed.separator,
-            header=True,
+            header=not feed.header,
             enforceSchema=True,
             escape='"',
             multiLine=feed.multi_line,
@@ -122,15 +130,18 @@ def _csv(spark: SparkSession, name: str, feed: Feed, files: Sequence[File], quot
                 F.lit(False).alias("_blank"),
                 F.when(broken.isNotNull(), _reason(broken, line, quote)).otherwise(_nothing()).alias("_reasons"),
                 F.when(broken.isNotNull(), line).alias("_record"),
-                *_columns(name, feed, theirs),
+                *_mapped(name, feed, theirs, read=broken.isNull()),
                 _extra(name, feed, theirs),
             )
         )
-    return frames
+    return together(frames)
 
 
 def _headers(spark: SparkSession, name: str, feed: Feed, files: Sequence[File]) -> dict[File, tuple[str, ...]]:
-    """Each file's own header, checked; read in one pass over the lines."""
+    """Each file's own header, checked; read in one pass over the lines, unless the mapping has it."""
+    if feed.header:
+        _check_header(name, feed, files[0], feed.header)
+        return dict.fromkeys(files, feed.header)
     lines = spark.read.text(paths(files)).select("value", *_place())
     first = F.min_by("value", F.struct("_block", "_order"))
     found = {plain(row[0]): row[1] for row in lines.groupBy("_file").agg(first).collect()}
@@ -140,41 +151,65 @@ def _headers(spark: SparkSession, name: str, feed: Feed, files: Sequence[File]) 
         header = tuple(next(csv.reader([line], delimiter=feed.separator), []))
         if not line.strip():
             raise DataError(f"feed {name}: file {file.name} is empty", fix="Land it again, with a header at least.")
-        twice = sorted({column for column in header if header.count(column) > 1})
-        if twice:
-            raise DataError(f"feed {name}: file {file.name}: column {twice[0]!r} is there twice", fix="Rename one.")
-        _check_columns(name, feed, file, header)
+        _check_header(name, feed, file, header)
         headers[file] = header
     return headers
 
 
-def _parquet(spark: SparkSession, name: str, feed: Feed, files: Sequence[File], _: int) -> list[DataFrame]:
+def _check_header(name: str, feed: Feed, file: File, header: tuple[str, ...]) -> None:
+    twice = sorted({column for column in header if header.count(column) > 1})
+    if twice:
+        raise DataError(f"feed {name}: file {file.name}: column {twice[0]!r} is there twice", fix="Rename one.")
+    _check_columns(name, feed, file, header)
+
+
+def _typed(spark: SparkSession, name: str, feed: Feed, files: Sequence[File]) -> DataFrame:
+    """Files that know their columns: Parquet, Avro, and those of a Delta table as it stands."""
     by_schema: dict[str, list[File]] = {}
     for file in files:
         with explained(name, file.name):
-            schema = spark.read.parquet(*paths([file])).schema
-        _check_columns(name, feed, file, schema.names)
+            schema = _open(spark, feed, [file]).schema
+        _check_columns(name, feed, file, [path for path, _ in _leaves(schema)])
         by_schema.setdefault(schema.json(), []).append(file)
     frames = []
-    for _schema, same in sorted(by_schema.items()):
-        rows = spark.read.parquet(*paths(same))
-        theirs = {field.name: _text(field) for field in rows.schema.fields}
-        place = (F.col("_metadata.file_path"), F.lit(0).cast("long"), F.col("_metadata.row_index"))
+    for _, same in sorted(by_schema.items()):
+        rows = _open(spark, feed, same)
+        theirs = {path: text_of(F.col(quoted), field) for path, (quoted, field) in _leaves(rows.schema)}
+        # Avro does not number its rows; the others do.
+        row = (F.lit(0).cast("long").alias("_block"), F.col("_metadata.row_index").alias("_order"))
+        place = _place() if feed.format == "avro" else (_place()[0], *row)
         frames.append(
             rows.select(
-                *(column.alias(alias) for column, alias in zip(place, ("_file", "_block", "_order"), strict=True)),
+                *place,
                 F.lit(False).alias("_blank"),
                 _nothing().alias("_reasons"),
                 F.lit(None).cast("string").alias("_record"),
-                *_columns(name, feed, theirs),
-                _extra(name, feed, theirs),
+                *_mapped(name, feed, theirs, read=F.lit(True)),
+                _extra(name, feed, {field.name: theirs[field.name] for field in rows.schema.fields}),
             )
         )
-    return frames
+    return together(frames)
 
 
-def _text(field: T.StructField) -> Column:
-    column = F.col(f"`{field.name}`")
+def _open(spark: SparkSession, feed: Feed, files: Sequence[File]) -> DataFrame:
+    if feed.format == "delta":
+        table = spark.read.format("delta").load(files[0].table)
+        return table.where(F.col("_metadata.file_path").isin([file.uri for file in files]))
+    return spark.read.format(feed.format).load(paths(files))
+
+
+def _leaves(schema: T.StructType) -> Iterable[tuple[str, tuple[str, T.StructField]]]:
+    """Each column's name, and the path of each within another, to how Spark calls it and what it is."""
+    for field in schema.fields:
+        quoted = f"`{field.name}`"
+        yield field.name, (quoted, field)
+        if isinstance(field.dataType, T.StructType):
+            for path, (inner, leaf) in _leaves(field.dataType):
+                yield f"{field.name}.{path}", (f"{quoted}.{inner}", leaf)
+
+
+def text_of(column: Column, field: T.StructField) -> Column:
+    """A typed column as the string that bronze keeps."""
     if isinstance(field.dataType, T.TimestampType):
         # An instant: in UTC, and saying so, whatever the mapping's time zone.
         return F.date_format(column, "yyyy-MM-dd'T'HH:mm:ss.SSSSSS'Z'")
@@ -199,17 +234,39 @@ def _reason(code: Column, line: Column, quote: int) -> Column:
     return F.array(F.concat(code, F.lit(":"), F.left(F.make_valid_utf8(line), F.lit(quote))))
 
 
-def _columns(name: str, feed: Feed, theirs: Mapping[str, Column]) -> list[Column]:
-    columns = []
-    for ours in FEEDS[name]:
-        source = feed.source_column(ours)
-        column = F.lit(feed.constants.get(ours)) if source is None else theirs.get(source, F.lit(None))
-        columns.append(column.cast("string").alias(ours))
+def together(frames: Sequence[DataFrame]) -> DataFrame:
+    """All their rows."""
+    return reduce(DataFrame.unionByName, frames)
+
+
+def _mapped(name: str, feed: Feed, theirs: Mapping[str, Column], *, read: Column) -> list[Column]:
+    """Our columns, and `_other`: whether a record that could be read is another feed's."""
+    wanted = [theirs[column].isin(*words) for column, words in feed.only.items()]
+    ours = reduce(Column.__and__, (F.coalesce(one, F.lit(False)) for one in wanted), F.lit(True))
+    columns = [(read & ~ours).alias("_other")]
+    for name_here in FEEDS[name]:
+        parts = [theirs.get(column, F.lit(None).cast("string")) for column in feed.source_columns(name_here)]
+        column = _joined(parts) if parts else F.lit(feed.constants.get(name_here))
+        columns.append(column.cast("string").alias(name_here))
     return columns
 
 
+def _joined(parts: Sequence[Column]) -> Column:
+    """One column as it is; of several one text that no others make, null where one is."""
+    if len(parts) == 1:
+        return parts[0]
+    plainly = [F.regexp_replace(part.cast("string"), r"([\\|])", r"\\$1") for part in parts]
+    between = [text for part in plainly for text in (F.lit("|"), part)]
+    return F.concat(*between[1:])
+
+
+def _taken(name: str, feed: Feed) -> list[str]:
+    """The source's columns that a column of ours is made of."""
+    return sorted({column for theirs in claimed(name, feed).values() for column in theirs})
+
+
 def _extra(name: str, feed: Feed, theirs: Mapping[str, Column]) -> Column:
-    taken = set(claimed(name, feed).values())
+    taken = _taken(name, feed)
     rest = [part for key, column in theirs.items() if key not in taken for part in (F.lit(key), column)]
     if not rest:
         return _map(F.lit(None)).alias("extra")
@@ -224,7 +281,14 @@ def _map(column: Column) -> Column:
 def _check_columns(name: str, feed: Feed, file: File, there: Sequence[str]) -> None:
     asked = {ours: theirs for ours, theirs in claimed(name, feed).items() if ours in feed.columns}
     for ours, theirs in {**asked, **needed(name, feed)}.items():
-        if theirs not in there:
+        for column in theirs:
+            if column not in there:
+                raise DataError(
+                    f"feed {name}: file {file.name} has no column {column!r}, mapped to {ours}",
+                    fix=nearest(column, there),
+                )
+    for column in feed.only:
+        if column not in there:
             raise DataError(
-                f"feed {name}: file {file.name} has no column {theirs!r}, mapped to {ours}", fix=nearest(theirs, there)
+                f"feed {name}: file {file.name} has no column {column!r}, in only", fix=nearest(column, there)
             )

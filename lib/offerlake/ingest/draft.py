@@ -1,0 +1,444 @@
+"""Drafts a mapping from samples of a shop's files: the feed of each, its columns, how values are written.
+
+A draft is a guess by names and by values, and says what it is not sure of; `offerlake source check` proves it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import yaml
+
+from offerlake.ingest.mapping import EVENTS, NEVER_NONE, REQUIRED
+from offerlake.schemas.bronze import FEEDS
+from offerlake.schemas.silver import EVENT_TYPES
+
+_NAMES: dict[str, str] = {
+    "event_id": "hit_id log_id",
+    "user_id": "user uid customer customer_id client_id member_id household_id household_key account_id buyer_id",
+    "anonymous_id": "visitor visitor_id cookie cookie_id device_id browser_id full_visitor_id",
+    "session_id": "session user_session visit_id",
+    "event_time": "timestamp time ts datetime date created_at event_timestamp event_date occurred_at",
+    "event_type": "event type action event_name behavior behavior_type kind",
+    "product_id": "product item item_id sku article article_id stock_code asin upc ean gtin",
+    "offer_id": "offer promotion promotion_id promo_id campaign campaign_id",
+    "query": "search search_term search_query keyword keywords term",
+    "price": "unit_price list_price retail_price item_price",
+    "quantity": "qty units amount count",
+    "channel": "medium",
+    "device": "device_type platform",
+    "referrer": "referer ref",
+    "order_id": "order basket_id basket transaction_id invoice invoice_no receipt_id purchase_id",
+    "line_id": "line line_number order_item_id item_number position_in_order add_to_cart_order",
+    "order_time": "order_date ordered_at purchase_time purchase_date invoice_date transaction_timestamp"
+    " timestamp time ts datetime date created_at event_time",
+    "unit_price": "price item_price sale_price",
+    "discount": "discount_amount rebate retail_disc",
+    "net_amount": "sales_value total line_total net_value revenue sales",
+    "coupon_amount": "coupon_disc coupon_discount",
+    "name": "title product_name item_name description_short product_title",
+    "category": "category_code category_id category_name department product_category aisle",
+    "brand": "manufacturer vendor",
+    "unit_cost": "cost purchase_price cogs",
+    "description": "text long_description product_description",
+    "signup_time": "signup signup_date registered_at registration_date created_at joined_at",
+    "gender": "sex",
+    "age_band": "age age_group age_range",
+    "region": "country state city zip postcode location",
+    "consent_marketing": "marketing_consent opt_in newsletter_consent marketing_opt_in",
+    "consent_profiling": "profiling_consent tracking_consent",
+    "kind": "offer_type type promotion_type",
+    "depth": "discount discount_percent percent value",
+    "scope": "applies_to",
+    "scope_values": "categories brands",
+    "min_spend": "minimum_spend min_order_value",
+    "cost_per_redemption": "redemption_cost",
+    "channels": "channel",
+    "valid_from": "start start_date starts_at from begin",
+    "valid_to": "end end_date ends_at to until expires_at",
+    "max_redemptions": "limit max_uses",
+    "campaign_type": "campaign_kind",
+    "coupon_id": "coupon coupon_upc coupon_code code",
+    "exposure_id": "impression_id send_id message_id",
+    "assignment_id": "",
+    "shown_at": "sent_at exposed_at impression_time start_date timestamp time ts datetime date",
+    "position": "slot rank",
+    "propensity": "probability",
+    "policy": "treatment variant experiment",
+    "run_id": "",
+    "redemption_id": "redeem_id",
+    "redeemed_at": "redemption_date used_at redeemed_on timestamp time ts datetime date",
+    "value": "redeemed_value redemption_value",
+    "arrived_at": "received_at updated_at ingested_at loaded_at",
+}
+"""Our column to what others call it, beside its own name."""
+
+_TELLING: dict[str, str] = {
+    "clicks": "event_type session_id anonymous_id query referrer device",
+    "orders": "order_id line_id quantity unit_price net_amount discount",
+    "products": "name brand category unit_cost description price",
+    "users": "gender age_band region signup_time consent_marketing consent_profiling",
+    "offers": "kind depth valid_from valid_to min_spend max_redemptions scope",
+    "offer_products": "offer_id coupon_id",
+    "exposures": "offer_id shown_at propensity policy position",
+    "redemptions": "offer_id coupon_id redeemed_at value",
+}
+"""Columns by which a feed is known."""
+
+_FOREIGN: dict[str, tuple[str, ...]] = {
+    "products": ("user_id", "anonymous_id", "session_id"),
+    "users": ("product_id", "session_id"),
+    "offers": ("user_id", "anonymous_id", "session_id"),
+    "offer_products": ("user_id", "anonymous_id"),
+}
+"""Columns by which a feed is known not to be."""
+
+_FILES: dict[str, str] = {
+    "offer_products": "offer_product coupon_product coupons",
+    "redemptions": "redempt redeem",
+    "exposures": "exposure impression sends campaigns_sent targeted",
+    "offers": "offer promotion campaign_desc",
+    "clicks": "click event session view log traffic behavio cart search",
+    "orders": "order transaction purchase sale basket buy invoice",
+    "products": "product item catalog article sku",
+    "users": "user customer member household demographic account",
+}
+"""Words in a file's name by which a feed is known; the first feed that has one."""
+
+_EVENTS: dict[str, str] = {
+    "view": "pageview page_view product_view productview detail click clk pv viewed browse impression",
+    "search": "query searched",
+    "add_to_cart": "cart addtocart add add_cart basket cart_add added_to_cart",
+    "remove_from_cart": "removefromcart remove cart_remove removed_from_cart",
+    "checkout": "begin_checkout start_checkout",
+    "purchase": "transaction buy order bought purchased sale",
+    "offer_view": "offer_impression promo_view banner_view",
+    "offer_click": "promo_click banner_click",
+    "content_view": "article content blog",
+}
+
+_PATTERNS = (
+    ("dd.MM.yyyy HH:mm:ss", "%d.%m.%Y %H:%M:%S"),
+    ("dd.MM.yyyy HH:mm", "%d.%m.%Y %H:%M"),
+    ("dd.MM.yyyy", "%d.%m.%Y"),
+    ("dd/MM/yyyy HH:mm:ss", "%d/%m/%Y %H:%M:%S"),
+    ("dd/MM/yyyy HH:mm", "%d/%m/%Y %H:%M"),
+    ("dd/MM/yyyy", "%d/%m/%Y"),
+    ("MM/dd/yyyy HH:mm:ss", "%m/%d/%Y %H:%M:%S"),
+    ("MM/dd/yyyy HH:mm", "%m/%d/%Y %H:%M"),
+    ("MM/dd/yyyy", "%m/%d/%Y"),
+    ("yyyy-MM-dd HH:mm", "%Y-%m-%d %H:%M"),
+    ("yyyy-MM-dd HH:mm:ss 'UTC'", "%Y-%m-%d %H:%M:%S UTC"),
+    ("yyyy/MM/dd HH:mm:ss", "%Y/%m/%d %H:%M:%S"),
+    ("yyyyMMddHHmmss", "%Y%m%d%H%M%S"),
+    ("yyyyMMdd", "%Y%m%d"),
+)
+_TIMES = ("event_time", "order_time", "shown_at", "redeemed_at", "arrived_at", "signup_time", "valid_from", "valid_to")
+_NUMBERS = ("price", "unit_price", "discount", "net_amount", "coupon_amount", "unit_cost", "value", "min_spend")
+_LAG = 60
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The first records of files that are alike.
+
+    Attributes:
+        path: Where they lie, as a mapping says it.
+        format: As a mapping says it.
+        columns: Names of their columns.
+        rows: Records: column to text, or None.
+        separator: Of CSV.
+        header: Of CSV without a header line: the names that stand in for it.
+    """
+
+    path: str
+    format: str
+    columns: tuple[str, ...]
+    rows: Sequence[Mapping[str, str | None]]
+    separator: str = ","
+    header: tuple[str, ...] = ()
+
+
+@dataclass
+class _Drafted:
+    """A feed's mapping as it grows, and what a person has to look at."""
+
+    tree: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+
+
+def draft(name: str, samples: Sequence[Sample]) -> str:
+    """Drafts a mapping.
+
+    Args:
+        name: The source's name.
+        samples: Of each kind of files one.
+
+    Returns:
+        The YAML text, its doubts as comments.
+    """
+    by_feed: dict[str, list[Sample]] = {}
+    strange = []
+    for sample in samples:
+        feed = feed_of(sample)
+        if feed is None:
+            strange.append(sample.path)
+        else:
+            by_feed.setdefault(feed, []).append(sample)
+    feeds = {feed: _feed(feed, by_feed[feed]) for feed in FEEDS if feed in by_feed}
+    log = by_feed.get("clicks", by_feed.get("orders", []))
+    if len(log) == 1:
+        _add_from_log(feeds, log[0], feeds["clicks" if "clicks" in by_feed else "orders"])
+    for feed in NEVER_NONE:
+        if feed not in feeds:
+            lacking = _Drafted({"path": f"{feed}/*.jsonl", "format": "jsonl"})
+            lacking.notes.append(f"No file looks like {feed}; without them nothing can be assigned: write them.")
+            feeds[feed] = lacking
+    return _text(name, {feed: feeds[feed] for feed in FEEDS if feed in feeds}, strange)
+
+
+def feed_of(sample: Sample) -> str | None:
+    """The feed that a sample looks most like, by its columns and its file's name; None where it looks like none."""
+    folder, _, file = sample.path.rpartition("/")
+    names = [(feed, word) for feed, words in _FILES.items() for word in words.split()]
+    named = next((feed for place in (file, folder) for feed, word in names if word in _plain(place)), None)
+    if sample.header:
+        return named
+    event = _columns("clicks", sample.columns)
+    scores = {}
+    for feed in FEEDS:
+        mapped = _columns(feed, sample.columns)
+        telling = sum(name in mapped for name in _TELLING[feed].split())
+        lacking = sum(name not in mapped and name not in _made(feed, mapped) for name in REQUIRED[feed])
+        foreign = sum(name in event for name in _FOREIGN.get(feed, ()))
+        scores[feed] = 2 * telling - lacking - 4 * foreign + (3 if feed == named else 0)
+    best = max(scores, key=lambda feed: scores[feed])
+    return best if scores[best] > 0 else None
+
+
+def _feed(feed: str, samples: Sequence[Sample]) -> _Drafted:
+    """A feed of one kind of files, or of several as parts."""
+    if len(samples) == 1:
+        return _group(feed, samples[0])
+    groups = [_group(feed, sample) for sample in samples]
+    whole = _Drafted({}, sorted({note for group in groups for note in group.notes}))
+    for key in ("values", "time_format", "decimal", "arrival_lag_minutes"):
+        said = [group.tree.pop(key, "iso" if key == "time_format" else None) for group in groups]
+        told = list(dict.fromkeys(form for form in said if form is not None)) if key == "time_format" else said
+        first = next((value for value in told if value is not None), None)
+        if key == "time_format" and len(told) > 1:
+            whole.tree[key] = told
+        elif first not in (None, "iso"):
+            whole.tree[key] = first
+    whole.tree["parts"] = [group.tree for group in groups]
+    return whole
+
+
+def _group(feed: str, sample: Sample) -> _Drafted:
+    mapped = _people(feed, sample.columns)
+    drafted = _Drafted({"path": sample.path, "format": sample.format})
+    tree, notes = drafted.tree, drafted.notes
+    if sample.format == "csv" and sample.separator != ",":
+        tree["separator"] = sample.separator
+    if sample.header:
+        tree["header"] = list(sample.header)
+        notes.append("The file has no header line: name its columns under header, then map them.")
+    columns: dict[str, Any] = {ours: theirs for ours, theirs in mapped.items() if ours != theirs}
+    if "user_id" in mapped and mapped["user_id"] == _columns("clicks", sample.columns).get("anonymous_id"):
+        notes.append(f"There are no users but visitors: {mapped['user_id']} is taken as the user.")
+    constants: dict[str, str | None] = {}
+    for ours, way in _made(feed, mapped).items():
+        if isinstance(way, tuple):
+            columns[ours] = way[0] if len(way) == 1 else list(way)
+        else:
+            constants[ours] = way
+    _stand_in(feed, sample, mapped, constants, notes)
+    known = {*mapped, *columns, *constants}
+    notes += [f"Nothing looks like {ours}, which {feed} need: map it." for ours in REQUIRED[feed] if ours not in known]
+    tree |= {key: told for key, told in (("columns", columns), ("constants", constants)) if told}
+    _values(feed, sample, mapped, drafted)
+    return drafted
+
+
+def _stand_in(
+    feed: str, sample: Sample, mapped: Mapping[str, str], constants: dict[str, str | None], notes: list[str]
+) -> None:
+    """What is true of all records of a source that does not say it."""
+    if feed == "clicks" and "event_type" not in mapped:
+        constants["event_type"] = _event_of(sample.path)
+        notes.append(f"No column says what happened: all are taken as {constants['event_type']}.")
+    if feed == "orders" and not {"unit_price", "net_amount"} & mapped.keys():
+        constants |= {"unit_price": None, "net_amount": None}
+        notes.append("No column has prices: the catalogue's price at the order's time stands in.")
+
+
+def _columns(feed: str, theirs: Sequence[str]) -> dict[str, str]:
+    """Our column to theirs: the same name first, then one that others use for it; each of theirs once."""
+    plain = {_plain(name).replace("_", ""): name for name in reversed(theirs)}
+    found: dict[str, str] = {}
+    for wanted in (lambda ours: [ours], lambda ours: _NAMES[ours].split()):
+        for ours in FEEDS[feed]:
+            if ours in found:
+                continue
+            known = (plain.get(name.replace("_", "")) for name in wanted(ours))
+            named = next((name for name in known if name is not None and name not in found.values()), None)
+            if named is not None:
+                found[ours] = named
+    return found
+
+
+def _people(feed: str, theirs: Sequence[str]) -> dict[str, str]:
+    """The same, in a source that knows its users as visitors only."""
+    found = _columns(feed, theirs)
+    if "user_id" in FEEDS[feed] and "user_id" not in found:
+        visitor = found.pop("anonymous_id", None) or _columns("clicks", theirs).get("anonymous_id")
+        if visitor:
+            found["user_id"] = visitor
+    return found
+
+
+def _made(feed: str, mapped: Mapping[str, str]) -> dict[str, tuple[str, ...] | str]:
+    """What a feed needs and a source lacks: columns that stand in for it, or a constant."""
+    made: dict[str, tuple[str, ...] | str] = {}
+    who = [mapped[name] for name in ("user_id", "anonymous_id", "session_id") if name in mapped][:1]
+
+    def ids(name: str, *parts: str) -> None:
+        there = [mapped[part] for part in parts if part in mapped]
+        if name not in mapped and there:
+            made[name] = tuple(dict.fromkeys([*(who if "who" in parts else []), *there]))
+
+    if feed == "clicks":
+        ids("event_id", "who", "event_time", "event_type", "product_id")
+        if "user_id" not in mapped and "anonymous_id" not in mapped and "session_id" in mapped:
+            made["anonymous_id"] = (mapped["session_id"],)
+    elif feed == "orders":
+        ids("order_id", "who", "order_time")
+        ids("line_id", "product_id")
+        if "quantity" not in mapped:
+            made["quantity"] = "1"
+    elif feed == "exposures":
+        ids("exposure_id", "who", "offer_id", "shown_at")
+        if "policy" not in mapped:
+            made["policy"] = "unknown"
+    elif feed == "redemptions":
+        ids("redemption_id", "who", "offer_id", "redeemed_at")
+    return made
+
+
+def _values(feed: str, sample: Sample, mapped: Mapping[str, str], drafted: _Drafted) -> None:
+    """How times, numbers and event types are written."""
+    tree, notes = drafted.tree, drafted.notes
+    form, doubt = time_form(_texts(sample, [mapped[name] for name in _TIMES if name in mapped]))
+    if form != "iso":
+        tree["time_format"] = form
+    if doubt:
+        notes.append(doubt)
+    if any(name in mapped for name in _TIMES) and not form.startswith("epoch"):
+        notes.append("Times that name no zone are taken as UTC: else give time_zone.")
+    if decimal_comma(_texts(sample, [mapped[name] for name in _NUMBERS if name in mapped])):
+        tree["decimal"] = ","
+    if "event_type" in mapped and feed == "clicks":
+        words = sorted(set(_texts(sample, [mapped["event_type"]])))
+        ours = {word: meaning for word in words if (meaning := event_type(word)) and meaning != word}
+        if ours:
+            tree["values"] = {"event_type": ours}
+        unknown = [word for word in words if event_type(word) is None]
+        if unknown:
+            notes.append(f"Of event_type, say in values what these mean: {', '.join(unknown[:10])}.")
+    if feed in EVENTS and "arrived_at" not in mapped:
+        tree["arrival_lag_minutes"] = _LAG
+        notes.append("No column says when a record became known: taken as an hour after it happened.")
+
+
+def _add_from_log(feeds: dict[str, _Drafted], log: Sample, drafted: _Drafted) -> None:
+    """Feeds that a log tells of where they have no files of their own: its purchases, its products, its users."""
+    mapped = _people("clicks", log.columns)
+    kinds = set(_texts(log, [mapped["event_type"]])) if "event_type" in mapped else set()
+    bought = sorted(word for word in kinds if event_type(word) == "purchase")
+    for feed, words in (("orders", bought), ("products", None), ("users", None)):
+        own = _people(feed, log.columns)
+        telling = {"orders": words, "products": own.keys() & {"category", "brand", "name", "price"}, "users": True}
+        if feed in feeds or not telling[feed] or REQUIRED[feed][0] not in {**own, **_made(feed, own)}:
+            continue
+        added = _group(feed, replace(log, header=()))
+        if log.header:
+            added.tree["header"] = list(log.header)
+        if words:
+            added.tree["only"] = {mapped["event_type"]: words}
+        if "time_format" in drafted.tree and feed != "users":
+            added.tree["time_format"] = drafted.tree["time_format"]
+        if feed == "users":
+            added = _Drafted({**added.tree, "columns": {"user_id": own["user_id"]}})
+            added.tree.pop("time_format", None)
+        added.notes = [f"No file of their own: taken from {log.path}."]
+        feeds[feed] = added
+
+
+def time_form(texts: Sequence[str]) -> tuple[str, str | None]:
+    """How times are written, and a doubt about it."""
+    if not texts:
+        return "iso", None
+    if all(re.fullmatch(r"\d{9,10}(\.\d+)?", text) for text in texts):
+        return "epoch_s", None
+    if all(re.fullmatch(r"\d{12,13}(\.\d+)?", text) for text in texts):
+        return "epoch_ms", None
+    if all(re.match(r"\d{4}-\d\d-\d\d($|[T ]\d\d:\d\d:\d\d(?! UTC))", text) for text in texts):
+        return "iso", None
+    fitting = [form for form, pattern in _PATTERNS if all(_fits(text, pattern) for text in texts)]
+    if not fitting:
+        return "iso", f"How times are written is not clear, as in {texts[0]!r}: give time_format."
+    doubt = f"Times fit {fitting[0]} and {fitting[1]} alike: check which it is." if len(fitting) > 1 else None
+    return fitting[0], doubt
+
+
+def _fits(text: str, pattern: str) -> bool:
+    try:
+        datetime.strptime(text, pattern)  # noqa: DTZ007  only the form matters
+    except ValueError:
+        return False
+    return True
+
+
+def decimal_comma(texts: Sequence[str]) -> bool:
+    """Whether numbers have a comma before their fraction."""
+    return any(re.fullmatch(r"[+-]?[\d.]*\d,\d{1,2}|[+-]?\d{1,3}(\.\d{3})+,\d+", text) for text in texts)
+
+
+def event_type(word: str) -> str | None:
+    """Our event type for a word of theirs."""
+    plain = _plain(word)
+    if plain in EVENT_TYPES:
+        return plain
+    return next((ours for ours, words in _EVENTS.items() if plain in words.split()), None)
+
+
+def _event_of(path: str) -> str:
+    parts = re.split(r"[^a-z]+", _plain(path.rpartition("/")[2] or path))
+    singular = [part.removesuffix("s") for part in parts]
+    return next((found for part in (*parts, *singular) if (found := event_type(part))), "view")
+
+
+def _texts(sample: Sample, columns: Iterable[str]) -> list[str]:
+    return [text for column in columns for row in sample.rows if (text := (row.get(column) or "").strip())]
+
+
+def _plain(name: str) -> str:
+    """Words in lower case with _ between them."""
+    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip())
+    return re.sub(r"[^a-z0-9]+", "_", apart.lower()).strip("_")
+
+
+def _text(name: str, feeds: Mapping[str, _Drafted], strange: Sequence[str]) -> str:
+    lines = [f"# Drafted from files; `offerlake source check` says whether it fits.\nsource: {name}\nfeeds:"]
+    for feed, drafted in feeds.items():
+        lines.append(f"  {feed}:")
+        lines += [f"    # {note}" for note in drafted.notes]
+        body = yaml.safe_dump(drafted.tree, sort_keys=False, allow_unicode=True, width=110)
+        lines += [f"    {line}" for line in body.splitlines()]
+    lines += [f"# {path} looks like none of the feeds." for path in strange]
+    lines.append(f"none: [{', '.join(feed for feed in FEEDS if feed not in feeds)}]")
+    return "\n".join(lines) + "\n"
