@@ -18,6 +18,8 @@ def machine(tmp_path: Path) -> Path:
     """A copy of what `make setup` reads, and `bin` with all there is on the machine: no Python, Java or compiler."""
     for name in ("Makefile", "pyproject.toml", "requirements.lock"):
         shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "lib/offerlake").mkdir(parents=True)
+    shutil.copy(ROOT / "lib/offerlake/jars.py", tmp_path / "lib/offerlake")
     (tmp_path / "bin").mkdir()
     for name in TOOLS:
         if found := shutil.which(name):

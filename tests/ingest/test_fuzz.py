@@ -87,14 +87,13 @@ def test_bytes(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, li
     folder = tmp_path_factory.mktemp("bytes")
     (folder / "p.jsonl").write_bytes(b"\n".join([b'{"product_id": "p"}', *lines]))
     (folder / "p.csv").write_bytes(b"\n".join([b"product_id,name", b"p,", *lines]))
-    names = {"jsonl": "json", "csv": "csv"}
-    for form in names:
+    for form, name in (("jsonl", "json"), ("csv", "csv")):
         batch = read(spark, folder, Feed(path=f"p.{form}", format=form))
         refused = batch.quarantined.collect()
         assert batch.rows == len(refused) + batch.good.count() > 0
         if form == "jsonl":
             assert batch.rows == 1 + sum(bool(line.decode(errors="replace").strip(" ")) for line in lines)
-        assert {row["reasons"][0].partition(":")[0] for row in refused} <= {"encoding", f"malformed_{names[form]}"}
+        assert {row["reasons"][0].partition(":")[0] for row in refused} <= {"encoding", f"malformed_{name}"}
         batch.held.unpersist()
 
 
