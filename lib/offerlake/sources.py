@@ -7,7 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,16 @@ from offerlake.clean.parse import Parser
 from offerlake.config import Settings
 from offerlake.errors import ConfigError, DataError
 from offerlake.ingest.draft import Sample
-from offerlake.ingest.landing import explained, find
-from offerlake.ingest.mapping import POSITION, Feed, Source
+from offerlake.ingest.feed import new_files
+from offerlake.ingest.landing import explained, literal
+from offerlake.ingest.mapping import NEVER_NONE, POSITION, Feed, Source
 from offerlake.ingest.readers import read_files, text_of
 from offerlake.schemas import MONEY, table
 from offerlake.schemas.bronze import FEEDS
 
 _ENDINGS = {"csv": "csv", "tsv": "csv", "txt": "csv", "dat": "csv", "jsonl": "jsonl", "ndjson": "jsonl",
             "json": "jsonl", "parquet": "parquet", "avro": "avro"}  # fmt: skip
-_PACKED = ("gz", "zst", "bz2")
+_ENDING = re.compile(rf"\.({'|'.join(_ENDINGS)})(\.(gz|zst|bz2))?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,8 @@ class FeedLook:
 
     @property
     def ok(self) -> bool:
-        """Whether more than half of the records can be used."""
-        return not self.error and 2 * self.usable > self.records
+        """Whether more than half of the records can be used, if there are any."""
+        return not self.error and (not self.records or 2 * self.usable > self.records)
 
 
 def check(spark: SparkSession, source: Source, settings: Settings, *, rows: int) -> list[FeedLook]:
@@ -95,62 +96,68 @@ def check(spark: SparkSession, source: Source, settings: Settings, *, rows: int)
 
 
 def _look(spark: SparkSession, name: str, feed: Feed, landing: str, settings: Settings, rows: int) -> FeedLook:
-    found, rows_read = 0, []
+    quote = settings.ingest.max_value_chars
+    found, others = 0, 0
+    records: list[Row] = []
     try:
-        for group in feed.groups:
-            there = find(spark, landing, name, group.path, table=group.format == "delta")
-            found += len(there)
-            some = [there[0], there[-1]] if len(there) > 1 else there
-            with explained(name):
-                frame = read_files(spark, name, group, some, quote=settings.ingest.max_value_chars).frame
-                rows_read += frame.where(~F.col("_blank")).limit(-(-rows // len(feed.groups))).collect()
+        groups = new_files(spark, name, feed, landing, ())
+        ends = [(group, file) for group, its in groups for file in dict.fromkeys((its[0], its[-1]))]
+        found = sum(len(its) for _, its in groups)
+        for group, file in ends:
+            with explained(name, file.name):
+                frame = read_files(spark, name, group, [file], quote=quote).frame.where(~F.col("_blank"))
+                records += frame.where(~F.col("_other")).limit(-(-rows // len(ends))).collect()
+                others += frame.where("_other").count() if group.only else 0
+        readable = [row for row in records if not row["_reasons"]]
+        raw = _as_raw(spark, name, readable)
+        if not feed.has_prices:  # then it is the catalogue's; whether that has one is not looked at
+            raw = raw.withColumn("_list_price", F.lit(0).cast(MONEY))
+        with explained(name):
+            typed = PARSED[name](raw, settings.clean, Parser(feed, quote)).collect()
     except DataError as error:
         return FeedLook(name, found, error=f"{error.message} {error.fix}")
-    records = [row for row in rows_read if not row["_other"]]
-    readable = [row for row in records if not row["_reasons"]]
-    raw = _as_raw(spark, name, readable)
-    if not feed.has_prices:
-        raw = raw.withColumn(
-            "_list_price", F.lit(0).cast(MONEY)
-        )  # the catalogue's; whether it has one is not looked at
-    typed = PARSED[name](raw, settings.clean, Parser(feed, settings.ingest.max_value_chars)).collect()
-    reasons = [reason for row in (*records, *typed) for reason in row["_reasons"]]
+    if not records and (others or name in NEVER_NONE):
+        what = f"all {others} records are left to other feeds by only." if others else "its files have no records."
+        return FeedLook(name, found, others=others, error=f"feed {name}: {what}")
     return FeedLook(
         name,
         found,
         records=len(records),
         usable=sum(row["_status"] == "good" for row in typed),
-        others=len(rows_read) - len(records),
-        columns=tuple(_columns(name, feed, readable, reasons)),
+        others=others,
+        columns=tuple(_columns(name, feed, readable, [*records, *typed])),
     )
 
 
 def _as_raw(spark: SparkSession, name: str, records: Sequence[Row]) -> DataFrame:
     contract = table(f"raw_{name}")
     now = datetime.now(tz=UTC)
-    made = [
-        tuple(
-            {**row.asDict(), "source": "", "source_position": str(number), "loaded_at": now}[c] for c in contract.names
-        )
-        for number, row in enumerate(records, start=1)
-    ]
+    made = []
+    for number, row in enumerate(records, start=1):
+        place = {"source": "sample", "source_position": str(number), "loaded_at": now}
+        told = {ours: f"sample#{number}" if value == POSITION else value for ours, value in row.asDict().items()}
+        made.append(tuple({**told, **place}[column] for column in contract.names))
     return spark.createDataFrame(made, contract.struct)
 
 
-def _columns(name: str, feed: Feed, records: Sequence[Row], reasons: Sequence[str]) -> Iterator[ColumnLook]:
+def _columns(name: str, feed: Feed, records: Sequence[Row], judged: Sequence[Row]) -> Iterator[ColumnLook]:
     """A line a column, then one for reasons that name none."""
     wrong: Counter[str] = Counter()
     examples: dict[str, str] = {}
-    for reason in reasons:
-        code, _, rest = reason.partition(":")
-        named = re.split(r"[=, ]", rest)[0]
-        place = named if named in FEEDS[name] else code
-        wrong[place] += 1
-        examples.setdefault(place, reason)
+    for row in judged:
+        first: dict[str, str] = {}
+        for reason in row["_reasons"]:
+            code, _, rest = reason.partition(":")
+            named = re.split(r"[=, ]", rest)[0]
+            first.setdefault(named if named in FEEDS[name] else code, reason)
+        wrong.update(first.keys())
+        examples = {**first, **examples}
+    mapped = {ours for group in feed.groups for ours in (*group.columns, *group.constants)}
     for ours in FEEDS[name]:
         filled = sum(row[ours] is not None for row in records)
-        if filled or wrong[ours] or ours in feed.columns or ours in feed.constants:
-            yield ColumnLook(ours, _source(ours, feed), filled, wrong[ours], examples.get(ours, ""))
+        lacking = "no record has it" if records and ours in feed.columns and not filled else ""
+        if filled or wrong[ours] or ours in mapped:
+            yield ColumnLook(ours, _source(ours, feed), filled, wrong[ours], examples.get(ours, lacking))
     for place in sorted(wrong.keys() - set(FEEDS[name])):
         yield ColumnLook("the record", "", len(records), wrong[place], examples[place])
 
@@ -170,91 +177,114 @@ def _source(ours: str, feed: Feed) -> str:
 
 
 def samples(spark: SparkSession, places: Sequence[Path], landing: Path, *, rows: int) -> list[Sample]:
-    """The first records of files, those that are alike (of one folder, with the same columns) as one.
+    """The first records of files; files whose names differ by numbers only, such as days, are one sample.
 
     Args:
         spark: The session.
         places: Files, Delta tables, and folders, whose files are meant.
         landing: The folder that a mapping's paths begin at.
-        rows: Records of each.
+        rows: Records of each file.
+
+    Returns:
+        The samples; one without columns is of a file that nobody can read, and has a note.
 
     Raises:
-        ConfigError: A place does not exist, is outside `landing`, or has no format that is known.
+        ConfigError: A place does not exist, is outside `landing`, or is a file of no format that is known.
         DataError: A file cannot be read.
     """
-    alike: dict[tuple[str, str, tuple[str, ...]], list[Sample]] = {}
+    read = []
     for place in _each(places):
         if not place.resolve().is_relative_to(landing.resolve()):
             raise ConfigError(f"{place} is not below {landing}", fix="Give --landing a folder above all files.")
         path = place.resolve().relative_to(landing.resolve()).as_posix()
         with explained("of the draft", place.name):
-            sample = _sample(spark, place, path, rows)
-        folder, _, file = path.rpartition("/")
-        alike.setdefault((folder, file.partition(".")[2], sample.columns), []).append(sample)
+            read.append(_sample(spark, place, path, rows))
+    alike: dict[str, list[Sample]] = {}
+    for sample in read:
+        alike.setdefault(_pattern(sample.path) if sample.columns else sample.path, []).append(sample)
     merged = []
-    for (folder, ending, _), same in alike.items():
-        first = same[0]
-        if len(same) > 1:
-            stem = _common([sample.path.rpartition("/")[2] for sample in same])
-            pattern = "/".join(part for part in (folder, f"{stem}*.{ending}") if part)
-            every = [row for sample in same for row in sample.rows]
-            first = Sample(pattern, first.format, first.columns, every, first.separator, first.header)
-        merged.append(first)
+    for pattern, same in alike.items():
+        taken = {sample.path for sample in read if sample.columns and _matches(sample.path, pattern)}
+        whole = taken == {sample.path for sample in same} and len({sample.format for sample in same}) == 1
+        merged += [_merged(pattern, same)] if whole else [_merged(sample.path, [sample]) for sample in same]
     return merged
 
 
-def _common(names: Sequence[str]) -> str:
-    """What file names begin with alike."""
-    shortest = min(names, key=len)
-    count = next((k for k, letter in enumerate(shortest) if any(n[k] != letter for n in names)), len(shortest))
-    return re.sub(r"[\d.]+$", "", shortest[:count])
+def _merged(pattern: str, same: Sequence[Sample]) -> Sample:
+    columns = dict.fromkeys(column for sample in same for column in sample.columns)
+    pattern = "*".join(literal(piece) for piece in pattern.split("*"))
+    return replace(same[0], path=pattern, columns=tuple(columns), rows=[row for sample in same for row in sample.rows])
+
+
+def _pattern(path: str) -> str:
+    """A path with * for each number, and for what stands after = in a folder's name; its ending stays."""
+    *folders, file = path.split("/")
+    ending = _ENDING.search(file)
+    stem, rest = (file[: ending.start()], ending[0]) if ending else (file, "")
+    parts = [re.sub(r"=.*", "=*", folder) if "=" in folder else _starred(folder) for folder in folders]
+    return "/".join([*parts, _starred(stem) + rest])
+
+
+def _starred(name: str) -> str:
+    return re.sub(r"\d[\dT:._-]*", "*", name)
+
+
+def _matches(path: str, pattern: str) -> bool:
+    """Whether a path is one of the pattern's: * stays within a folder's name."""
+    return re.fullmatch("[^/]*".join(map(re.escape, pattern.split("*"))), path) is not None
 
 
 def _each(places: Sequence[Path]) -> Iterator[Path]:
     for place in places:
         if not place.exists():
             raise ConfigError(f"{place} does not exist", fix="Give files or folders of raw logs.")
-        if place.is_file() or (place / "_delta_log").is_dir():
-            yield place
-        else:
-            yield from _each(sorted(inner for inner in place.iterdir() if inner.name[0] not in "._"))
+        if place.is_file() and not _ENDING.search(place.name):
+            known = ", ".join(sorted(_ENDINGS))
+            raise ConfigError(f"{place}: its ending says nothing", fix=f"Name it by what it is: {known}.")
+        yield from _below(place)
+
+
+def _below(place: Path) -> Iterator[Path]:
+    """The files and Delta tables in a folder, however deep; what hides or has no known ending is left out."""
+    if place.is_file() or (place / "_delta_log").is_dir():
+        yield place
+        return
+    for inner in sorted(place.iterdir()):
+        if inner.name[0] not in "._" and (inner.is_dir() or _ENDING.search(inner.name)):
+            yield from _below(inner)
 
 
 def _sample(spark: SparkSession, place: Path, path: str, rows: int) -> Sample:
-    form = _format(place)
+    ending = _ENDING.search(place.name)
+    form = "delta" if place.is_dir() or ending is None else _ENDINGS[ending[1].lower()]
     uri = files.qualified(spark, str(place.absolute()))
     if form in ("csv", "jsonl"):
-        lines = [row[0] for row in spark.read.text(uri).limit(rows + 1).collect()]
+        lines = [row[0] for row in spark.read.text(literal(uri)).limit(rows + 1).collect()]
+        if any(letter in line for line in lines for letter in "\ufffd\x00"):
+            return Sample(path, form, (), [], note="is not written in UTF-8")
         return _csv(path, lines) if form == "csv" else _jsonl(path, lines)
-    frame = spark.read.format(form).load(uri)
-    texts = frame.select(*(text_of(F.col(f"`{field.name}`"), field).alias(field.name) for field in frame.schema))
+    frame = spark.read.format(form).load(uri if form == "delta" else literal(uri))
+    quoted = [(F.col(f"`{field.name.replace('`', '``')}`"), field) for field in frame.schema]
+    texts = frame.select(*(text_of(column, field).alias(field.name) for column, field in quoted))
     return Sample(path, form, tuple(frame.columns), [row.asDict() for row in texts.limit(rows).collect()])
-
-
-def _format(place: Path) -> str:
-    if place.is_dir():
-        return "delta"
-    endings = [ending.lower() for ending in place.name.split(".")[1:]]
-    named = next((ending for ending in reversed(endings) if ending not in _PACKED), "")
-    if named not in _ENDINGS:
-        raise ConfigError(
-            f"{place}: nothing is known of .{named}", fix=f"Name it by what it is: {', '.join(sorted(_ENDINGS))}."
-        )
-    return _ENDINGS[named]
 
 
 def _csv(path: str, lines: Sequence[str]) -> Sample:
     first = (lines[0] if lines else "").removeprefix("\ufeff")
     separator = max(",;\t|", key=first.count)
-    read = [cells for cells in csv.reader([first, *lines[1:]], delimiter=separator) if cells]
+    try:
+        read = [cells for cells in csv.reader([first, *lines[1:]], delimiter=separator) if cells]
+    except csv.Error as error:
+        return Sample(path, "csv", (), [], note=f"cannot be read: {error}")
     cells = tuple(read[0]) if read else ()
-    # A header's words begin with a letter, all of them; a record has a number or a time.
-    header = (
-        () if all(re.match(r"\s*[A-Za-z_]", cell) for cell in cells) else tuple(f"c{k + 1}" for k in range(len(cells)))
-    )
+    # A record has a number or a time somewhere, a header's words begin with none.
+    bare = any(re.match(r"\s*[-+]?\d", cell) for cell in cells)
+    header = tuple(f"c{number}" for number in range(1, len(cells) + 1)) if bare else ()
     columns = header or cells
     rows = [dict(zip(columns, row, strict=False)) for row in (read if header else read[1:])]
-    return Sample(path, "csv", columns, rows, separator, header)
+    breaks = any(line.count('"') % 2 for line in lines)
+    note = "" if cells else "is empty"
+    return Sample(path, "csv", columns, rows, separator, header, multi_line=breaks, note=note)
 
 
 def _jsonl(path: str, lines: Sequence[str]) -> Sample:
@@ -267,7 +297,7 @@ def _jsonl(path: str, lines: Sequence[str]) -> Sample:
         if isinstance(record, dict):
             records.append(dict(_flat(record)))
     columns = dict.fromkeys(key for record in records for key in record)
-    return Sample(path, "jsonl", tuple(columns), records)
+    return Sample(path, "jsonl", tuple(columns), records, note="" if columns else "has no line that is a JSON object")
 
 
 def _flat(record: dict[str, Any], above: str = "") -> Iterator[tuple[str, str | None]]:

@@ -152,16 +152,41 @@ ORDER = {
 
 
 def cleaned_orders(
-    spark: SparkSession, clean: CleanSettings, known: dict[str, Any], rows: list[dict[str, Any]]
+    spark: SparkSession,
+    clean: CleanSettings,
+    known: dict[str, Any],
+    rows: list[dict[str, Any]],
+    said: Said | None = None,
 ) -> Cleaned:
     return clean_orders(
         raw(spark, "orders", rows),
         products=known["products"],
         users=known["users"],
         settings=clean,
-        reading=Said(arrival_lag_minutes=30),
+        reading=said or Said(arrival_lag_minutes=30),
         quote=50,
     )
+
+
+def test_a_list_price_stands_in_where_nothing_says_what_was_paid(
+    spark: SparkSession, clean: CleanSettings, known: dict[str, Any]
+) -> None:
+    catalogue = spark.createDataFrame(
+        [("p1", NOON, Decimal(9))], "product_id string, arrived_at timestamp, price decimal(18,4)"
+    )
+    own = {**known, "products": catalogue}
+    said = Said(arrival_lag_minutes=30, has_prices=False)
+    none = {"unit_price": None, "net_amount": None}
+    rows = [
+        {**ORDER, **none, "order_id": "a"},
+        {**ORDER, **none, "order_id": "b", "quantity": "2", "net_amount": "5"},
+        {**ORDER, **none, "order_id": "c", "product_id": "p2"},
+    ]  # fmt: skip
+    cleaned = cleaned_orders(spark, clean, own, rows, said)
+    assert outcomes(cleaned) == ["good", "good", "missing:unit_price"]
+    paid = {row["order_id"]: (row["unit_price"], row["net_amount"]) for row in cleaned.good.collect()}
+    assert paid["b"] == (Decimal("2.5"), Decimal(5))
+    assert paid["a"][0] == Decimal(9)
 
 
 def test_orders(spark: SparkSession, clean: CleanSettings, known: dict[str, Any]) -> None:

@@ -126,6 +126,8 @@ NOON = datetime(2025, 1, 6, 12, tzinfo=UTC)
             ["2025-01-06T12:00:00Z", "06.01.2025 12:00", "1736164800000"],
             ["6.1.25"],
         ),
+        # Beside other forms a day or milliseconds are no seconds.
+        (Said(time_format=("epoch_s", "epoch_ms")), ["1736164800", "1736164800000"], ["5"]),
         # What is quoted in a pattern is no zone, what is not is one.
         (
             Said(time_format=("yyyy-MM-dd'Z'HH:mm",), time_zone="Europe/Berlin"),

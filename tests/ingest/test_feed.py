@@ -185,6 +185,11 @@ def test_one_file_is_read_as_several_feeds(spark: SparkSession, tmp_path: Path) 
     assert (flat.rows, flat.refused, flat.others) == (2, 1, 1)
     with pytest.raises(DataError, match="no column 'kid', in only"):
         read(spark, tmp_path, "products", only={"kid": "buy"}, **mapping)
+    with pytest.raises(DataError, match="no record has all that only asks: kid"):
+        read(spark, tmp_path, "products", only={"kid": "buy"}, **{**mapping, "path": "log.jsonl", "format": "jsonl"})
+    land(tmp_path / "gaps.csv", "kind,id\nview,1\n ,2\n")
+    told = read(spark, tmp_path, "products", only={"kind": "*"}, **{**mapping, "path": "gaps.csv"})
+    assert (told.rows, told.others) == (1, 1)
 
 
 def test_a_feed_of_several_kinds_of_files(spark: SparkSession, tmp_path: Path) -> None:
@@ -192,7 +197,11 @@ def test_a_feed_of_several_kinds_of_files(spark: SparkSession, tmp_path: Path) -
     land(tmp_path / "buys.jsonl", '{"id": "p3", "user": "u1"}\n')
     parts: list[dict[str, Any]] = [
         {"path": "views*.csv", "format": "csv", "columns": {"product_id": "item"}, "constants": {"brand": "seen"}},
-        {"path": "buys*", "columns": {"product_id": "id"}, "constants": {"brand": "bought"}},
+        {
+            "path": "buys*",
+            "columns": {"product_id": "id", "description": "_position"},
+            "constants": {"brand": "bought"},
+        },
     ]
     batch = read(spark, tmp_path, "products", parts=parts, columns={"name": "user"})
     assert rows(batch.good, "product_id", "brand", "name", "source") == [
@@ -200,6 +209,7 @@ def test_a_feed_of_several_kinds_of_files(spark: SparkSession, tmp_path: Path) -
         ("p2", "seen", "u2", "views.csv"),
         ("p3", "bought", "u1", "buys.jsonl"),
     ]
+    assert {row["description"] for row in batch.good.collect()} == {None, "buys.jsonl#1"}
     land(tmp_path / "views2.csv", "item,user\np4,u1\n")
     more = read(spark, tmp_path, "products", known=("views.csv", "buys.jsonl"), parts=parts, columns={"name": "user"})
     assert rows(more.good, "product_id") == [("p4",)]
@@ -236,6 +246,16 @@ def test_avro(spark: SparkSession, tmp_path: Path) -> None:
     (tmp_path / "p" / "short.avro").write_bytes(file.read_bytes()[:-20])
     with pytest.raises(DataError, match=r"short\.avro cannot be read"):
         read(spark, tmp_path, "products", path="p/short.avro", format="avro", columns={"product_id": "sku"})
+
+
+@pytest.mark.parametrize("vectors", ["true", "false"])
+def test_a_delta_table_at_any_place(spark: SparkSession, tmp_path: Path, vectors: str) -> None:
+    frame = spark.range(3).selectExpr("id AS product_id", "'a b=é' AS category")
+    writer = frame.coalesce(1).write.format("delta").partitionBy("category")
+    writer.option("delta.enableDeletionVectors", vectors).save(str(tmp_path / "x y" / "p"))
+    batch = read(spark, tmp_path / "x y", "products", path="p", format="delta")
+    assert rows(batch.good, "product_id", "category") == [(str(number), "a b=é") for number in range(3)]
+    assert len({row["source_position"] for row in batch.good.collect()}) == 3
 
 
 def test_a_delta_table(spark: SparkSession, tmp_path: Path) -> None:
@@ -296,8 +316,10 @@ def test_files_that_are_known_are_left_out(spark: SparkSession, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("file", "content", "mapping", "message", "fix"),
     [
-        ("a.csv", "user_id\nu\n", {"path": "b*.csv"}, "feed users: no file matches", "list users under none:"),
+        ("a.csv", "user_id\nu\n", {"path": "b*.csv"}, "feed users: no file matches", "Land its files there."),
         ("a.csv", "", {}, "feed users: file a.csv is empty", "header"),
+        ("a.csv", "user_id\n".encode("utf-16"), {}, "file a.csv is not written in UTF-8", "Convert"),
+        ("a.csv", "u\n", {"path": "a{.csv"}, "feed users: path 'a{.csv'", "brackets"),
         ("a.csv", "user_id\n", {}, "feed users: 1 files, 0 records", "Land users with rows"),
         ("a.csv", "user_id,sex,sex\n", {}, "column 'sex' is there twice", "Rename"),
         ("a.csv", "uid,sex\nu,f\n", {}, "has no column 'user_id', mapped to user_id", "Did you mean uid?"),

@@ -50,9 +50,11 @@ def test_parts_come_beside_what_the_feed_says() -> None:
         {"path": "c.jsonl", "format": "jsonl", "columns": {"event_type": "kind"}, "only": {"kind": "cart"}},
     ]
     whole = {"columns": {"event_id": "id", "user_id": "u"}, "constants": {"event_type": "x"}, "time_format": ["iso"]}
-    clicks = parse_source(tree(clicks={**whole, "parts": parts, "decimal": ","}), where="x").feed("clicks")
+    more = {"parts": parts, "path": "", "time_zone": "Europe/Berlin"}
+    clicks = parse_source(tree(clicks={**whole, **more}), where="x").feed("clicks")
     views, carts = clicks.groups
-    assert (views.path, views.format, views.constants, views.decimal) == ("v.csv", "csv", {"event_type": "view"}, ",")
+    assert (views.path, views.format, views.time_zone) == ("v.csv", "csv", "Europe/Berlin")
+    assert views.constants == {"event_type": "view"}
     assert views.columns == {"event_id": ("id",), "user_id": ("uid",)}
     assert (carts.format, carts.constants, carts.only) == ("jsonl", {}, {"kind": ("cart",)})
     assert carts.columns == {"event_id": ("id",), "user_id": ("u",), "event_type": ("kind",)}
@@ -64,6 +66,14 @@ def test_an_event_needs_its_arrival_or_a_lag() -> None:
     source = parse_source(tree(redemptions={"arrival_lag_minutes": 5}), where="x")
     assert "arrived_at" in needed("clicks", source.feed("clicks"))
     assert "arrived_at" not in needed("redemptions", source.feed("redemptions"))
+
+
+def test_prices_are_lacking_where_any_part_lacks_them() -> None:
+    none = {"unit_price": None, "net_amount": None}
+    parts = [{"path": "a.csv"}, {"path": "b.csv", "constants": none}]
+    for orders, has in (({}, True), ({"constants": {"unit_price": None}}, True), ({"constants": none}, False)):
+        assert parse_source(tree(orders=orders), where="x").feed("orders").has_prices is has
+    assert not parse_source(tree(orders={"path": "", "parts": parts}), where="x").feed("orders").has_prices
 
 
 def test_a_feed_that_there_is_none_of() -> None:
@@ -85,18 +95,46 @@ def test_a_feed_that_there_is_none_of() -> None:
             "'csv', 'jsonl', 'parquet', 'avro' or 'delta'",
         ),
         (tree(clicks={"time_zone": "Berlin"}), "feeds.clicks.time_zone: got 'Berlin'", "Europe/Berlin"),
-        (tree(clicks={"time_format": "DD.MM.JJJJ"}), "time_format: got 'DD.MM.JJJJ'", "not with J"),
-        (tree(clicks={"time_format": ["iso", "JJ"]}), "time_format: got ['iso', 'JJ']", "not with J"),
+        (tree(clicks={"time_format": "DD.MM.JJJJ"}), "time_format: got 'DD.MM.JJJJ'", "not 'DD.MM.JJJJ'"),
+        (tree(clicks={"time_format": ["iso", "JJ"]}), "time_format: got ['iso', 'JJ']", "not 'JJ'"),
+        *(
+            (tree(clicks={"time_format": form}), "time_format: got", "a pattern")
+            for form in ("", "ddd.MM.yy", "dd'", "{d}", "E")
+        ),
         (tree(clicks={"time_format": []}), "time_format: got []", "at least 1 item"),
         (tree(clicks={"decimal": "'"}), "feeds.clicks.decimal: got", "'.' or ','"),
         (tree(clicks={"path": ""}), "clicks: no path", "parts"),
         (tree(clicks={"columns": {"event_id": ["a", "_position"]}}), "event_id: got _position in a list", "alone"),
         (tree(clicks={"columns": {"event_id": []}}), "columns.event_id: got []", "at least 1 item"),
         (tree(clicks={"parts": [{"pathh": "x"}]}), "clicks: parts: unknown key 'pathh'", "Did you mean path?"),
-        (tree(clicks={"parts": [{"decimal": ","}]}), "clicks: parts: unknown key 'decimal'", "path"),
+        (
+            tree(clicks={"parts": [{"path": "x", "decimal": ","}]}),
+            "clicks: parts: got decimal",
+            "Give decimal to the feed",
+        ),
+        (tree(clicks={"parts": 5}), "feeds.clicks.parts: got 5", "tuple"),
+        (
+            tree(clicks={"path": "", "parts": [{"path": "x", "columns": ["a"]}]}),
+            "parts: columns: got ['a']",
+            "dictionary",
+        ),
+        (tree(clicks={"parts": [{"path": "x"}]}), "clicks: path: of a part it is its own", "the feed none"),
+        (tree(clicks={"path": "", "parts": [{"format": "csv"}]}), "clicks: path: of a part it is its own", "a path"),
+        (tree(clicks={"decimal": ",", "format": "jsonl"}), "decimal: got ',' for jsonl", "Only CSV"),
+        (tree(users={"arrival_lag_minutes": 5}), "arrival_lag_minutes: users have none", "arrived_at"),
+        (tree(users={"format": "avro", "header": ["a"]}), "users: header: avro has none", "csv"),
+        (
+            tree(clicks={"format": "delta", "columns": {"event_id": "_position"}}),
+            "got _position for delta",
+            "compacted",
+        ),
         (tree(clicks={"parts": ["x.csv"]}), "feeds.clicks.parts.0: got 'x.csv'", "dictionary"),
-        (tree(clicks={"parts": [{"format": "xml"}]}), "clicks: parts: format: got 'xml'", "avro"),
-        (tree(clicks={"parts": [{"columns": {"userid": "u"}}]}), "unknown column 'userid'", "Did you mean user_id?"),
+        (tree(clicks={"path": "", "parts": [{"path": "x", "format": "xml"}]}), "parts: format: got 'xml'", "avro"),
+        (
+            tree(clicks={"path": "", "parts": [{"path": "x", "columns": {"userid": "u"}}]}),
+            "unknown column 'userid'",
+            "Did you mean user_id?",
+        ),
         (tree(clicks={"arrival_lag_minutes": -1}), "arrival_lag_minutes: got -1", "greater than or equal to 0"),
         (tree(clicks={"constants": {"arrived_at": None}}), "no arrived_at", "arrival_lag_minutes"),
         (tree(clicks={"columns": {"device": "d"}, "constants": {"device": 1}}), "device is in columns", "Keep one"),

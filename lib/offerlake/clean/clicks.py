@@ -7,7 +7,17 @@ from pyspark.sql import functions as F
 
 from offerlake.clean.bots import bot_reason
 from offerlake.clean.parse import Parser, Reading
-from offerlake.clean.quarantine import Cleaned, apart, first_wins, mark_known, refuse, refuse_unknown, settle, typed
+from offerlake.clean.quarantine import (
+    Cleaned,
+    apart,
+    because,
+    first_wins,
+    mark_known,
+    refuse,
+    refuse_unknown,
+    settle,
+    typed,
+)
 from offerlake.clean.sessions import with_sessions
 from offerlake.config import CleanSettings
 from offerlake.schemas import table
@@ -37,10 +47,9 @@ def clean_clicks(
         "_known", "known_product"
     )
     if settings.unknown_products == "quarantine":
-        shown = F.concat(F.lit("unknown:product_id='"), F.col("product_id"), F.lit("'"))
-        kept = refuse(kept, ~F.col("known_product"), shown)
+        kept = refuse(kept, ~F.col("known_product"), because("unknown", "product_id", quote=quote))
     if settings.unknown_users == "quarantine":
-        kept = refuse_unknown(kept, "user_id", users)
+        kept = refuse_unknown(kept, "user_id", users, quote=quote)
     browser = F.coalesce(F.concat(F.lit("browser:"), "anonymous_id"), F.concat(F.lit("user:"), "user_id"))
     kept = with_sessions(kept, visitor=apart(browser), gap_minutes=settings.session_gap_minutes)
     reason = bot_reason(settings)

@@ -28,9 +28,9 @@ def clean_exposures(
         quote: Characters of a refused value that its reason quotes.
     """
     kept = parsed(raw, settings, Parser(reading, quote))
-    kept = refuse_unknown(first_wins(kept, ["exposure_id"]), "offer_id", offers)
+    kept = refuse_unknown(first_wins(kept, ["exposure_id"]), "offer_id", offers, quote=quote)
     if settings.unknown_users == "quarantine":
-        kept = refuse_unknown(kept, "user_id", users)
+        kept = refuse_unknown(kept, "user_id", users, quote=quote)
     return settle(table("exposures"), FEED, JOB, kept.withColumn("shown_date", F.to_date("shown_at")))
 
 
@@ -47,7 +47,7 @@ def parsed(raw: DataFrame, settings: CleanSettings, parse: Parser) -> DataFrame:
         parse.arrival(shown, skew_minutes=settings.clock_skew_minutes),
         parse.text("channel"),
         parse.integer("position", low=1, high=_MAX_SLOT),
-        propensity.refuse("range", propensity.value <= 0, F.col("propensity")),
+        propensity.refuse("range", propensity.value <= 0, parse.shown("propensity")),
         parse.text("policy", required=True),
         parse.text("run_id"),
     )

@@ -27,7 +27,7 @@ def clean_offer_products(
     kept = parsed(raw, Parser(reading, quote))
     kept = first_wins(kept, ["offer_id", "product_id", "coupon_id"], arrived=False)
     if settings.unknown_products == "quarantine":
-        kept = refuse_unknown(kept, "product_id", products)
+        kept = refuse_unknown(kept, "product_id", products, quote=quote)
     return settle(table("offer_products"), FEED, JOB, kept)
 
 

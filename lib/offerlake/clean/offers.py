@@ -47,7 +47,7 @@ def parsed(raw: DataFrame, settings: CleanSettings, parse: Parser) -> DataFrame:
         parse.money("cost_per_redemption", top=settings.max_money),
         parse.words("channels"),
         begin,
-        end.refuse("range", end.value <= begin.value, F.col("valid_to")),
+        end.refuse("range", end.value <= begin.value, parse.shown("valid_to")),
         parse.integer("max_redemptions", low=0, high=_MAX_USES),
         parse.text("campaign_type"),
     )

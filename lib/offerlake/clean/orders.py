@@ -8,7 +8,17 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from offerlake.clean.parse import Cell, Parser, Reading
-from offerlake.clean.quarantine import Cleaned, apart, first_wins, mark_known, refuse, refuse_unknown, settle, typed
+from offerlake.clean.quarantine import (
+    Cleaned,
+    apart,
+    because,
+    first_wins,
+    mark_known,
+    refuse,
+    refuse_unknown,
+    settle,
+    typed,
+)
 from offerlake.config import CleanSettings
 from offerlake.schemas import MONEY, table
 
@@ -38,16 +48,16 @@ def clean_orders(
     kept = first_wins(kept, ["order_id", "line_id"])
     kept = mark_known(kept, "product_id", products).withColumnRenamed("_known", "known_product")
     if settings.unknown_products == "quarantine":
-        shown = F.concat(F.lit("unknown:product_id='"), F.col("product_id"), F.lit("'"))
-        kept = refuse(kept, ~F.col("known_product"), shown)
+        kept = refuse(kept, ~F.col("known_product"), because("unknown", "product_id", quote=quote))
     if settings.unknown_users == "quarantine":
-        kept = refuse_unknown(kept, "user_id", users)
+        kept = refuse_unknown(kept, "user_id", users, quote=quote)
     same = Window.partitionBy("_user", "product_id")
     bought = F.min(F.when(F.col("quantity") > 0, F.col("order_time"))).over(same)
     orphan = (F.col("quantity") < 0) & ~F.coalesce(F.col("_bought") <= F.col("order_time"), F.lit(False))
-    shown = F.concat(F.lit("return_without_purchase:product_id='"), F.col("product_id"), F.lit("'"))
     kept = kept.withColumn("_user", apart(F.col("user_id"))).withColumn("_bought", bought)
-    kept = refuse(kept, orphan, shown).withColumn("order_date", F.to_date("order_time"))
+    kept = refuse(kept, orphan, because("return_without_purchase", "product_id", quote=quote)).withColumn(
+        "order_date", F.to_date("order_time")
+    )
     return settle(table("order_lines"), FEED, JOB, kept)
 
 
@@ -70,9 +80,10 @@ def parsed(raw: DataFrame, settings: CleanSettings, parse: Parser) -> DataFrame:
     top = settings.max_money
     happened = parse.instant("order_time", required=True)
     quantity = parse.integer("quantity", low=-settings.max_quantity, high=settings.max_quantity, required=True)
-    price = parse.money("unit_price", top=top)
+    price, net = parse.money("unit_price", top=top), parse.money("net_amount", top=top, low=-top)
     if "_list_price" in raw.columns:
-        price = replace(price, value=F.coalesce(price.value, F.col("_list_price")))
+        listed = F.when(net.value.isNull(), F.col("_list_price"))
+        price = replace(price, value=F.coalesce(price.value, listed))
     cells = (
         parse.text("order_id", required=True),
         parse.text("line_id", required=True),
@@ -80,12 +91,12 @@ def parsed(raw: DataFrame, settings: CleanSettings, parse: Parser) -> DataFrame:
         parse.text("product_id", required=True),
         happened,
         parse.arrival(happened, skew_minutes=settings.clock_skew_minutes),
-        quantity.refuse("range", quantity.value == 0, F.col("quantity")),
+        quantity.refuse("range", quantity.value == 0, parse.shown("quantity")),
         *_amounts(
             quantity.value,
             price,
             parse.money("discount", top=top, default=0.0),
-            parse.money("net_amount", top=top, low=-top),
+            net,
         ),
         parse.money("coupon_amount", top=top),
         parse.text("offer_id"),

@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 from offerlake.schemas import MONEY
 
 _LONGEST = 65_536  # bytes: no id, name or search is as long; what is, is another thing in the wrong column
+_EPOCH_BEGIN = 100_000_000  # seconds: 1973; with a day as yyyyMMdd or milliseconds one does not come near
 _EPOCH_END = 253_402_300_800  # seconds: 10000-01-01, beyond what a timestamp can say
 
 
@@ -92,13 +93,13 @@ class Parser:
         """A string without blanks at its ends; an empty one is null, and null is `default`."""
         value = self._raw(name)
         cell = Cell(name, value if default is None else F.coalesce(value, F.lit(default)), _fine())
-        cell = cell.refuse("too_long", F.octet_length(value) > _LONGEST, self._shown(name))
+        cell = cell.refuse("too_long", F.octet_length(value) > _LONGEST, self.shown(name))
         return self._required(cell) if required else cell
 
     def choice(self, name: str, words: Sequence[str]) -> Cell:
         """One of our words, required; the source's words are translated by the mapping's `values`."""
         cell = self._required(Cell(name, self._raw(name), _fine()))
-        return cell.refuse("unknown", ~cell.value.isin(*words), self._shown(name))
+        return cell.refuse("unknown", ~cell.value.isin(*words), self.shown(name))
 
     def money(self, name: str, *, top: float, low: float = 0.0, default: float | None = None) -> Cell:
         """An amount from `low` to `top`."""
@@ -147,7 +148,7 @@ class Parser:
             value = F.coalesce(value, happened.value + F.make_dt_interval(mins=F.lit(self.reading.arrival_lag_minutes)))
         late = happened.value > value + F.make_dt_interval(mins=F.lit(skew_minutes))
         cell = self._required(replace(own, value=value))
-        return cell.refuse("clock_skew", late, self._shown(happened.name))
+        return cell.refuse("clock_skew", late, self.shown(happened.name))
 
     def known_since(self) -> Cell:
         """`arrived_at` of a version of a product, user or offer: its own column, else the time of its load."""
@@ -170,7 +171,8 @@ class Parser:
         written = text.rlike(r"^[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?$")
         return F.when(written, F.replace(F.replace(text, F.lit(".")), F.lit(","), F.lit(".")))
 
-    def _shown(self, name: str) -> Column:
+    def shown(self, name: str) -> Column:
+        """A raw value as a reason quotes it, cut."""
         return F.left(F.coalesce(F.col(name), F.lit("null")), F.lit(self.quote))
 
     def _required(self, cell: Cell) -> Cell:
@@ -180,10 +182,10 @@ class Parser:
     def _parsed(self, name: str, value: Column) -> Cell:
         there = self._raw(name).isNotNull()
         cell = Cell(name, value, _fine(), read=there & value.isNotNull())
-        return cell.refuse("unparsable", there & value.isNull(), self._shown(name))
+        return cell.refuse("unparsable", there & value.isNull(), self.shown(name))
 
     def _range(self, cell: Cell, low: float, high: float) -> Cell:
-        return cell.refuse("range", (cell.value < low) | (cell.value > high), self._shown(cell.name))
+        return cell.refuse("range", (cell.value < low) | (cell.value > high), self.shown(cell.name))
 
     def _time(self, text: Column) -> Column:
         return F.coalesce(*[self._time_as(form, text) for form in self.reading.time_format])
@@ -192,7 +194,9 @@ class Parser:
         zone = self.reading.time_zone
         if form in ("epoch_s", "epoch_ms"):
             number = text.try_cast("decimal(24,6)") / (1 if form == "epoch_s" else 1000)
-            inside = (number >= 0) & (number < _EPOCH_END)
+            # Beside other forms, a number that would be a time soon after 1970 is another form's.
+            least = 0 if len(self.reading.time_format) == 1 else _EPOCH_BEGIN
+            inside = (number >= least) & (number < _EPOCH_END)
             return F.when(inside, F.timestamp_micros((number * 1_000_000).cast("bigint")))
         if form != "iso":
             time = F.try_to_timestamp(text, F.lit(form))

@@ -222,14 +222,18 @@ def refuse(frame: DataFrame, wrong: Column, reason: Column) -> DataFrame:
     )
 
 
-def refuse_unknown(frame: DataFrame, name: str, known: DataFrame) -> DataFrame:
+def because(code: str, name: str, *, quote: int) -> Column:
+    """A reason about a column, its value cut to `quote` characters."""
+    return F.concat(F.lit(f"{code}:{name}='"), F.left(F.col(name), F.lit(quote)), F.lit("'"))
+
+
+def refuse_unknown(frame: DataFrame, name: str, known: DataFrame, *, quote: int) -> DataFrame:
     """Refuses good rows whose id is not null and not in `known`, a frame that has a column of that name.
 
     The ids are broadcast: some millions at most.
     """
     marked = mark_known(frame, name, known)
-    shown = F.concat(F.lit(f"unknown:{name}='"), F.col(name), F.lit("'"))
-    return refuse(marked, ~F.col("_known"), shown).drop("_known")
+    return refuse(marked, ~F.col("_known"), because("unknown", name, quote=quote)).drop("_known")
 
 
 def mark_known(frame: DataFrame, name: str, known: DataFrame) -> DataFrame:

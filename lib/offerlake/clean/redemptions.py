@@ -27,9 +27,9 @@ def clean_redemptions(
         quote: Characters of a refused value that its reason quotes.
     """
     kept = parsed(raw, settings, Parser(reading, quote))
-    kept = refuse_unknown(first_wins(kept, ["redemption_id"]), "offer_id", offers)
+    kept = refuse_unknown(first_wins(kept, ["redemption_id"]), "offer_id", offers, quote=quote)
     if settings.unknown_users == "quarantine":
-        kept = refuse_unknown(kept, "user_id", users)
+        kept = refuse_unknown(kept, "user_id", users, quote=quote)
     kept = kept.withColumn("redeemed_date", F.to_date("redeemed_at"))
     return settle(table("redemptions"), FEED, JOB, kept)
 

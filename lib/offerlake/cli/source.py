@@ -69,6 +69,8 @@ def init(
     settings = load_settings(config or [], sets or [])
     if output is not None and output.exists():
         raise ConfigError(f"{output} is there already", fix="Give --output a new file.")
+    if output is not None and not output.absolute().parent.is_dir():
+        raise ConfigError(f"{output.parent} is no folder", fix="Make it first.")
     from offerlake import sources
     from offerlake.session import open_session
 
@@ -78,9 +80,8 @@ def init(
     if output is not None:
         output.write_text(text, encoding="utf-8")
     if not json:
-        typer.echo(
-            text if output is None else f"Wrote {output}: look at its comments, then check it.", nl=output is not None
-        )
+        typer.echo(text if output is None else f"Wrote {output}: look at its comments.")
+        typer.echo(f"# Its paths begin at {above}: --landing of `offerlake source check` and `offerlake run`.")
     return Answer({"landing": str(above), "mapping": text})
 
 

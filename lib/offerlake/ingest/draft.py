@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import yaml
 
-from offerlake.ingest.mapping import EVENTS, NEVER_NONE, REQUIRED
+from offerlake.ingest.mapping import ANY, EVENTS, NEVER_NONE, POSITION, REQUIRED
 from offerlake.schemas.bronze import FEEDS
 from offerlake.schemas.silver import EVENT_TYPES
 
@@ -121,24 +121,25 @@ _EVENTS: dict[str, str] = {
     "content_view": "article content blog",
 }
 
-_PATTERNS = (
-    ("dd.MM.yyyy HH:mm:ss", "%d.%m.%Y %H:%M:%S"),
-    ("dd.MM.yyyy HH:mm", "%d.%m.%Y %H:%M"),
-    ("dd.MM.yyyy", "%d.%m.%Y"),
-    ("dd/MM/yyyy HH:mm:ss", "%d/%m/%Y %H:%M:%S"),
-    ("dd/MM/yyyy HH:mm", "%d/%m/%Y %H:%M"),
-    ("dd/MM/yyyy", "%d/%m/%Y"),
-    ("MM/dd/yyyy HH:mm:ss", "%m/%d/%Y %H:%M:%S"),
-    ("MM/dd/yyyy HH:mm", "%m/%d/%Y %H:%M"),
-    ("MM/dd/yyyy", "%m/%d/%Y"),
-    ("yyyy-MM-dd HH:mm", "%Y-%m-%d %H:%M"),
-    ("yyyy-MM-dd HH:mm:ss 'UTC'", "%Y-%m-%d %H:%M:%S UTC"),
-    ("yyyy/MM/dd HH:mm:ss", "%Y/%m/%d %H:%M:%S"),
-    ("yyyyMMddHHmmss", "%Y%m%d%H%M%S"),
-    ("yyyyMMdd", "%Y%m%d"),
-)
+_PATTERNS = {
+    "dd.MM.yyyy HH:mm:ss": "%d.%m.%Y %H:%M:%S",
+    "dd.MM.yyyy HH:mm": "%d.%m.%Y %H:%M",
+    "dd.MM.yyyy": "%d.%m.%Y",
+    "dd/MM/yyyy HH:mm:ss": "%d/%m/%Y %H:%M:%S",
+    "dd/MM/yyyy HH:mm": "%d/%m/%Y %H:%M",
+    "dd/MM/yyyy": "%d/%m/%Y",
+    "MM/dd/yyyy HH:mm:ss": "%m/%d/%Y %H:%M:%S",
+    "MM/dd/yyyy HH:mm": "%m/%d/%Y %H:%M",
+    "MM/dd/yyyy": "%m/%d/%Y",
+    "yyyy/MM/dd HH:mm:ss": "%Y/%m/%d %H:%M:%S",
+    "yyyyMMddHHmmss": "%Y%m%d%H%M%S",
+    "yyyyMMdd": "%Y%m%d",
+}
+_ISO = re.compile(r"\d{4}-\d\d-\d\d($|[T ]\d\d:\d\d)")
+_EPOCHS = ("epoch_s", "epoch_ms")
 _TIMES = ("event_time", "order_time", "shown_at", "redeemed_at", "arrived_at", "signup_time", "valid_from", "valid_to")
-_NUMBERS = ("price", "unit_price", "discount", "net_amount", "coupon_amount", "unit_cost", "value", "min_spend")
+_NUMBERS = ("price", "unit_price", "discount", "net_amount", "coupon_amount", "unit_cost", "value", "min_spend",
+            "depth", "cost_per_redemption", "propensity")  # fmt: skip
 _LAG = 60
 
 
@@ -153,6 +154,8 @@ class Sample:
         rows: Records: column to text, or None.
         separator: Of CSV.
         header: Of CSV without a header line: the names that stand in for it.
+        multi_line: Of CSV: whether quoted texts have line breaks.
+        note: Why there are no columns.
     """
 
     path: str
@@ -161,6 +164,16 @@ class Sample:
     rows: Sequence[Mapping[str, str | None]]
     separator: str = ","
     header: tuple[str, ...] = ()
+    multi_line: bool = False
+    note: str = ""
+
+    def texts(self, column: str) -> list[str]:
+        """What stands in a column, where something does."""
+        return [text for row in self.rows if (text := (row.get(column) or "").strip())]
+
+    def filled(self, column: str) -> bool:
+        """Whether every record has something in a column."""
+        return len(self.texts(column)) == len(self.rows)
 
 
 @dataclass
@@ -181,18 +194,14 @@ def draft(name: str, samples: Sequence[Sample]) -> str:
     Returns:
         The YAML text, its doubts as comments.
     """
-    by_feed: dict[str, list[Sample]] = {}
-    strange = []
+    by_feed: dict[str | None, list[Sample]] = {}
     for sample in samples:
-        feed = feed_of(sample)
-        if feed is None:
-            strange.append(sample.path)
-        else:
-            by_feed.setdefault(feed, []).append(sample)
-    feeds = {feed: _feed(feed, by_feed[feed]) for feed in FEEDS if feed in by_feed}
+        by_feed.setdefault(feed_of(sample), []).append(sample)
+    strange = [f"{sample.path} {sample.note or 'looks like none of the feeds'}." for sample in by_feed.pop(None, [])]
+    feeds = {str(feed): _feed(str(feed), its, visitors="users" not in by_feed) for feed, its in by_feed.items()}
     log = by_feed.get("clicks", by_feed.get("orders", []))
     if len(log) == 1:
-        _add_from_log(feeds, log[0], feeds["clicks" if "clicks" in by_feed else "orders"])
+        _add_from_log(feeds, log[0])
     for feed in NEVER_NONE:
         if feed not in feeds:
             lacking = _Drafted({"path": f"{feed}/*.jsonl", "format": "jsonl"})
@@ -203,6 +212,8 @@ def draft(name: str, samples: Sequence[Sample]) -> str:
 
 def feed_of(sample: Sample) -> str | None:
     """The feed that a sample looks most like, by its columns and its file's name; None where it looks like none."""
+    if not sample.columns:
+        return None
     folder, _, file = sample.path.rpartition("/")
     names = [(feed, word) for feed, words in _FILES.items() for word in words.split()]
     named = next((feed for place in (file, folder) for feed, word in names if word in _plain(place)), None)
@@ -213,33 +224,47 @@ def feed_of(sample: Sample) -> str | None:
     for feed in FEEDS:
         mapped = _columns(feed, sample.columns)
         telling = sum(name in mapped for name in _TELLING[feed].split())
-        lacking = sum(name not in mapped and name not in _made(feed, mapped) for name in REQUIRED[feed])
+        made = _made(feed, mapped, sample)
+        lacking = sum(name not in mapped and name not in made for name in REQUIRED[feed])
         foreign = sum(name in event for name in _FOREIGN.get(feed, ()))
         scores[feed] = 2 * telling - lacking - 4 * foreign + (3 if feed == named else 0)
     best = max(scores, key=lambda feed: scores[feed])
     return best if scores[best] > 0 else None
 
 
-def _feed(feed: str, samples: Sequence[Sample]) -> _Drafted:
+def _feed(feed: str, samples: Sequence[Sample], *, visitors: bool) -> _Drafted:
     """A feed of one kind of files, or of several as parts."""
+    groups = [_group(feed, sample, visitors=visitors) for sample in samples]
     if len(samples) == 1:
-        return _group(feed, samples[0])
-    groups = [_group(feed, sample) for sample in samples]
+        return groups[0]
     whole = _Drafted({}, sorted({note for group in groups for note in group.notes}))
-    for key in ("values", "time_format", "decimal", "arrival_lag_minutes"):
-        said = [group.tree.pop(key, "iso" if key == "time_format" else None) for group in groups]
-        told = list(dict.fromkeys(form for form in said if form is not None)) if key == "time_format" else said
-        first = next((value for value in told if value is not None), None)
-        if key == "time_format" and len(told) > 1:
-            whole.tree[key] = told
-        elif first not in (None, "iso"):
-            whole.tree[key] = first
-    whole.tree["parts"] = [group.tree for group in groups]
+    trees = [group.tree for group in groups]
+    words = {word: ours for tree in trees for word, ours in tree.pop("values", {}).get("event_type", {}).items()}
+    if words:
+        whole.tree["values"] = {"event_type": words}
+    forms = _in_order([form for tree in trees for form in _list(tree.pop("time_format", "iso"))])
+    if forms != ["iso"]:
+        whole.tree["time_format"] = forms
+    for tree in trees:
+        whole.tree |= {key: tree.pop(key) for key in ("decimal", "arrival_lag_minutes") if key in tree}
+    if "decimal" in whole.tree:
+        whole.notes.append("Some files have decimal commas: they are taken for those of all parts.")
+    whole.tree["parts"] = trees
     return whole
 
 
-def _group(feed: str, sample: Sample) -> _Drafted:
-    mapped = _people(feed, sample.columns)
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _in_order(forms: Iterable[str]) -> list[str]:
+    """Forms of times, so that the first that fits is the right one: a day as yyyyMMdd could be a number of seconds."""
+    return sorted(dict.fromkeys(forms), key=lambda form: form in _EPOCHS)
+
+
+def _group(feed: str, sample: Sample, *, visitors: bool) -> _Drafted:
+    """One kind of files; `visitors`: the source knows its users as visitors only, if it does not name them."""
+    mapped = _people(feed, sample.columns, visitors=visitors)
     drafted = _Drafted({"path": sample.path, "format": sample.format})
     tree, notes = drafted.tree, drafted.notes
     if sample.format == "csv" and sample.separator != ",":
@@ -247,13 +272,20 @@ def _group(feed: str, sample: Sample) -> _Drafted:
     if sample.header:
         tree["header"] = list(sample.header)
         notes.append("The file has no header line: name its columns under header, then map them.")
+    if sample.multi_line:
+        tree["multi_line"] = True
+    if "*" not in sample.path and sample.format != "delta":
+        notes.append("Only this very file is read: put a * where the names of later ones differ.")
     columns: dict[str, Any] = {ours: theirs for ours, theirs in mapped.items() if ours != theirs}
     if "user_id" in mapped and mapped["user_id"] == _columns("clicks", sample.columns).get("anonymous_id"):
         notes.append(f"There are no users but visitors: {mapped['user_id']} is taken as the user.")
     constants: dict[str, str | None] = {}
-    for ours, way in _made(feed, mapped).items():
+    for ours, way in _made(feed, mapped, sample).items():
         if isinstance(way, tuple):
             columns[ours] = way[0] if len(way) == 1 else list(way)
+            if ours == REQUIRED[feed][0]:
+                alike = "no two are alike" if way == (POSITION,) else "records with the same of these are one"
+                notes.append(f"No column is {ours}: it is made of {', '.join(way)}; {alike}.")
         else:
             constants[ours] = way
     _stand_in(feed, sample, mapped, constants, notes)
@@ -291,29 +323,32 @@ def _columns(feed: str, theirs: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _people(feed: str, theirs: Sequence[str]) -> dict[str, str]:
-    """The same, in a source that knows its users as visitors only."""
+def _people(feed: str, theirs: Sequence[str], *, visitors: bool) -> dict[str, str]:
+    """The same; visitors are users where the source has no others, and where an order has no other buyer."""
     found = _columns(feed, theirs)
-    if "user_id" in FEEDS[feed] and "user_id" not in found:
+    if "user_id" in FEEDS[feed] and "user_id" not in found and (visitors or feed != "clicks"):
         visitor = found.pop("anonymous_id", None) or _columns("clicks", theirs).get("anonymous_id")
         if visitor:
             found["user_id"] = visitor
     return found
 
 
-def _made(feed: str, mapped: Mapping[str, str]) -> dict[str, tuple[str, ...] | str]:
+def _made(feed: str, mapped: Mapping[str, str], sample: Sample) -> dict[str, tuple[str, ...] | str]:
     """What a feed needs and a source lacks: columns that stand in for it, or a constant."""
     made: dict[str, tuple[str, ...] | str] = {}
     who = [mapped[name] for name in ("user_id", "anonymous_id", "session_id") if name in mapped][:1]
 
     def ids(name: str, *parts: str) -> None:
-        there = [mapped[part] for part in parts if part in mapped]
+        there = list(
+            dict.fromkeys([*(who if "who" in parts else []), *(mapped[part] for part in parts if part in mapped)])
+        )
         if name not in mapped and there:
-            made[name] = tuple(dict.fromkeys([*(who if "who" in parts else []), *there]))
+            made[name] = tuple(there) if all(map(sample.filled, there)) else (POSITION,)
 
     if feed == "clicks":
         ids("event_id", "who", "event_time", "event_type", "product_id")
-        if "user_id" not in mapped and "anonymous_id" not in mapped and "session_id" in mapped:
+        known = "user_id" in mapped and sample.filled(mapped["user_id"])
+        if not known and "anonymous_id" not in mapped and "session_id" in mapped:
             made["anonymous_id"] = (mapped["session_id"],)
     elif feed == "orders":
         ids("order_id", "who", "order_time")
@@ -332,17 +367,19 @@ def _made(feed: str, mapped: Mapping[str, str]) -> dict[str, tuple[str, ...] | s
 def _values(feed: str, sample: Sample, mapped: Mapping[str, str], drafted: _Drafted) -> None:
     """How times, numbers and event types are written."""
     tree, notes = drafted.tree, drafted.notes
-    form, doubt = time_form(_texts(sample, [mapped[name] for name in _TIMES if name in mapped]))
-    if form != "iso":
-        tree["time_format"] = form
-    if doubt:
-        notes.append(doubt)
-    if any(name in mapped for name in _TIMES) and not form.startswith("epoch"):
+    times = [sample.texts(mapped[name]) for name in _TIMES if name in mapped]
+    told = [time_form(texts) for texts in times if texts]
+    forms = _in_order(form for form, _ in told)
+    if forms not in ([], ["iso"]):
+        tree["time_format"] = forms if len(forms) > 1 else forms[0]
+    notes += dict.fromkeys(doubt for _, doubt in told if doubt)
+    if any(form not in _EPOCHS for form in forms):
         notes.append("Times that name no zone are taken as UTC: else give time_zone.")
-    if decimal_comma(_texts(sample, [mapped[name] for name in _NUMBERS if name in mapped])):
+    numbers = [text for name in _NUMBERS if name in mapped for text in sample.texts(mapped[name])]
+    if sample.format == "csv" and decimal_comma(numbers):
         tree["decimal"] = ","
     if "event_type" in mapped and feed == "clicks":
-        words = sorted(set(_texts(sample, [mapped["event_type"]])))
+        words = sorted(set(sample.texts(mapped["event_type"])))
         ours = {word: meaning for word in words if (meaning := event_type(word)) and meaning != word}
         if ours:
             tree["values"] = {"event_type": ours}
@@ -354,28 +391,37 @@ def _values(feed: str, sample: Sample, mapped: Mapping[str, str], drafted: _Draf
         notes.append("No column says when a record became known: taken as an hour after it happened.")
 
 
-def _add_from_log(feeds: dict[str, _Drafted], log: Sample, drafted: _Drafted) -> None:
+def _add_from_log(feeds: dict[str, _Drafted], log: Sample) -> None:
     """Feeds that a log tells of where they have no files of their own: its purchases, its products, its users."""
-    mapped = _people("clicks", log.columns)
-    kinds = set(_texts(log, [mapped["event_type"]])) if "event_type" in mapped else set()
+    event = "clicks" if "clicks" in feeds else "orders"
+    mapped = _people(event, log.columns, visitors="users" not in feeds)
+    kinds = set(log.texts(mapped["event_type"])) if "event_type" in mapped else set()
     bought = sorted(word for word in kinds if event_type(word) == "purchase")
-    for feed, words in (("orders", bought), ("products", None), ("users", None)):
-        own = _people(feed, log.columns)
-        telling = {"orders": words, "products": own.keys() & {"category", "brand", "name", "price"}, "users": True}
-        if feed in feeds or not telling[feed] or REQUIRED[feed][0] not in {**own, **_made(feed, own)}:
-            continue
-        added = _group(feed, replace(log, header=()))
-        if log.header:
-            added.tree["header"] = list(log.header)
-        if words:
-            added.tree["only"] = {mapped["event_type"]: words}
-        if "time_format" in drafted.tree and feed != "users":
-            added.tree["time_format"] = drafted.tree["time_format"]
-        if feed == "users":
-            added = _Drafted({**added.tree, "columns": {"user_id": own["user_id"]}})
-            added.tree.pop("time_format", None)
-        added.notes = [f"No file of their own: taken from {log.path}."]
-        feeds[feed] = added
+    described = _columns("products", log.columns)
+    telling = {
+        "orders": bool(bought) and "user_id" in mapped,
+        "products": "product_id" in described
+        and not described.keys().isdisjoint({"category", "brand", "name", "price"}),
+        "users": "user_id" in mapped,
+    }
+    for feed in (feed for feed, told in telling.items() if told and feed not in feeds):
+        tree = _group(feed, log, visitors=True).tree
+        key = REQUIRED[feed][0]
+        if feed == "orders":
+            tree["only"] = {mapped["event_type"]: bought}
+        else:
+            # Known since the event; what else the record of an event says of a user is the event's.
+            own = mapped["user_id"] if feed == "users" else described[key]
+            since = mapped.get("event_time", mapped.get("order_time"))
+            columns = {} if feed == "users" else {**tree.get("columns", {})}
+            tree["columns"] = {**columns, key: own, **({"arrived_at": since} if since else {})}
+            if feed == "users":
+                taken = [name for name in FEEDS["users"] if name in _columns("users", log.columns)]
+                tree["constants"] = {name: None for name in taken if name not in tree["columns"]}
+            tree["only"] = {own: ANY}
+            form = time_form(log.texts(since))[0] if since else "iso"
+            tree |= {"time_format": form} if form != "iso" else {}
+        feeds[feed] = _Drafted(tree, [f"No file of their own: taken from {log.path}."])
 
 
 def time_form(texts: Sequence[str]) -> tuple[str, str | None]:
@@ -386,13 +432,14 @@ def time_form(texts: Sequence[str]) -> tuple[str, str | None]:
         return "epoch_s", None
     if all(re.fullmatch(r"\d{12,13}(\.\d+)?", text) for text in texts):
         return "epoch_ms", None
-    if all(re.match(r"\d{4}-\d\d-\d\d($|[T ]\d\d:\d\d:\d\d(?! UTC))", text) for text in texts):
+    if all(_ISO.match(text) for text in texts):
         return "iso", None
-    fitting = [form for form, pattern in _PATTERNS if all(_fits(text, pattern) for text in texts)]
+    fitting = [form for form, pattern in _PATTERNS.items() if all(_fits(text, pattern) for text in texts)]
     if not fitting:
         return "iso", f"How times are written is not clear, as in {texts[0]!r}: give time_format."
     doubt = f"Times fit {fitting[0]} and {fitting[1]} alike: check which it is." if len(fitting) > 1 else None
-    return fitting[0], doubt
+    short = any(re.search(r"(^|\D)\d(\D|$)", text) for text in texts)
+    return re.sub(r"dd|MM|HH", lambda two: two[0][0], fitting[0]) if short else fitting[0], doubt
 
 
 def _fits(text: str, pattern: str) -> bool:
@@ -422,10 +469,6 @@ def _event_of(path: str) -> str:
     return next((found for part in (*parts, *singular) if (found := event_type(part))), "view")
 
 
-def _texts(sample: Sample, columns: Iterable[str]) -> list[str]:
-    return [text for column in columns for row in sample.rows if (text := (row.get(column) or "").strip())]
-
-
 def _plain(name: str) -> str:
     """Words in lower case with _ between them."""
     apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip())
@@ -433,12 +476,13 @@ def _plain(name: str) -> str:
 
 
 def _text(name: str, feeds: Mapping[str, _Drafted], strange: Sequence[str]) -> str:
-    lines = [f"# Drafted from files; `offerlake source check` says whether it fits.\nsource: {name}\nfeeds:"]
+    said = yaml.safe_dump({"source": name}, allow_unicode=True).strip()
+    lines = ["# Drafted from files; `offerlake source check` says whether it fits.", said, "feeds:"]
     for feed, drafted in feeds.items():
         lines.append(f"  {feed}:")
         lines += [f"    # {note}" for note in drafted.notes]
         body = yaml.safe_dump(drafted.tree, sort_keys=False, allow_unicode=True, width=110)
         lines += [f"    {line}" for line in body.splitlines()]
-    lines += [f"# {path} looks like none of the feeds." for path in strange]
+    lines += [f"# {line}" for line in strange]
     lines.append(f"none: [{', '.join(feed for feed in FEEDS if feed not in feeds)}]")
     return "\n".join(lines) + "\n"

@@ -72,7 +72,7 @@ def read_feed(
     Raises:
         DataError: There is no file, a file cannot be read or lacks a column, or a feed that is needed has no rows.
     """
-    groups = _new_files(spark, name, feed, landing, known)
+    groups = new_files(spark, name, feed, landing, known)
     files = [file for _, group in groups for file in group]
     if not files:
         return None
@@ -81,8 +81,8 @@ def read_feed(
         # Parsed once: the survey, the quarantine and the table each read it again.
         held = together([records.frame for records in read]).persist(StorageLevel.DISK_ONLY)
         survey = _survey(held, {ours for records in read for ours in records.present})
-    for records, (_, its) in zip(read, groups, strict=True):
-        _check_present(name, its, held, records, survey)
+    for records, (group, its) in zip(read, groups, strict=True):
+        _check_present(name, group, its, held, records, survey)
     rows = sum(row["rows"] for row in survey)
     refused = sum(row["refused"] for row in survey)
     if not rows - refused and not known and name in NEVER_NONE:
@@ -91,8 +91,11 @@ def read_feed(
             fix=f"Land {name} with rows: without them nothing can be assigned.",
         )
     numbered = _numbered(spark, held, files, survey).withColumn("loaded_at", F.lit(loaded_at))
+    placed = {ours for group in feed.groups for ours, theirs in group.columns.items() if theirs == (POSITION,)}
     place = F.concat_ws("#", "source", "source_position")
-    numbered = numbered.withColumns({ours: place for ours, theirs in feed.columns.items() if theirs == (POSITION,)})
+    numbered = numbered.withColumns(
+        {ours: F.when(F.col(ours) == POSITION, place).otherwise(F.col(ours)) for ours in sorted(placed)}
+    )
     fine = F.size("_reasons") == 0
     filled = {plain(row["_file"]) for row in survey if row["rows"]}
     return Batch(
@@ -107,10 +110,14 @@ def read_feed(
     )
 
 
-def _new_files(
+def new_files(
     spark: SparkSession, name: str, feed: Feed, landing: str, known: Collection[str]
 ) -> list[tuple[Feed, list[File]]]:
-    """Each group of the feed with its files that have not been ingested yet; no group without any."""
+    """Each group of the feed with its files that are not `known`; no group without any.
+
+    Raises:
+        DataError: A group has no files at all, or a file is in two groups.
+    """
     taken: dict[str, str] = {}
     groups = []
     for group in feed.groups:
@@ -139,6 +146,7 @@ def _survey(held: DataFrame, present: Collection[str]) -> list[Row]:
             F.count_if(record).alias("rows"),
             F.count_if(F.size("_reasons") > 0).alias("refused"),
             F.count_if("_other").alias("others"),
+            F.count_if("_asked").alias("asked"),
             *(F.count(ours).alias(f"has_{ours}") for ours in sorted(present)),
         )
         .orderBy("_file", "_block")
@@ -146,10 +154,17 @@ def _survey(held: DataFrame, present: Collection[str]) -> list[Row]:
     )
 
 
-def _check_present(name: str, files: list[File], held: DataFrame, records: Records, survey: list[Row]) -> None:
+def _check_present(
+    name: str, group: Feed, files: list[File], held: DataFrame, records: Records, survey: list[Row]
+) -> None:
     """In JSON lines a column is there if some record of the file has it."""
     for file in files:
         splits = [row for row in survey if plain(row["_file"]) == file.path]
+        if sum(row["others"] for row in splits) and not sum(row["asked"] for row in splits):
+            raise DataError(
+                f"feed {name}: file {file.name}: no record has all that only asks: {', '.join(group.only)}",
+                fix="Look at the names in only.",
+            )
         if not sum(row["rows"] - row["refused"] for row in splits):
             continue
         for ours, theirs in records.present.items():

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import unquote
 
 from py4j.protocol import Py4JJavaError
@@ -13,6 +14,7 @@ from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import SparkSession
 
 from offerlake.errors import DataError, EnvironmentProblem
+from offerlake.ingest.mapping import NEVER_NONE
 
 
 @dataclass(frozen=True)
@@ -49,23 +51,39 @@ def find(spark: SparkSession, landing: str, name: str, pattern: str, *, table: b
     place = f"{below}/{pattern}"
     try:
         uris = spark.read.format("delta" if table else "binaryFile").load(place).inputFiles()
+        if table:  # Delta gives names as they are, and files' metadata as URIs
+            uris = [str(_path(spark)(uri).toUri()) for uri in uris]
     except AnalysisException as error:
         if error.getCondition() not in ("PATH_NOT_FOUND", "DELTA_PATH_DOES_NOT_EXIST", "DELTA_TABLE_NOT_FOUND"):
             raise
         uris = []
+    except Py4JJavaError as error:
+        raise DataError(
+            f"feed {name}: path {pattern!r}: {_cause(str(error))}", fix="Mend its * and brackets in the mapping."
+        ) from None
     if not uris:
+        missing = "." if name in NEVER_NONE else f", or list {name} under none: in the source's mapping."
         raise DataError(
             f"feed {name}: no {'Delta table with rows is at' if table else 'file matches'} {place}",
-            fix=f"Land its files there, or list {name} under none: in the source's mapping.",
+            fix=f"Land its files there{missing}",
         )
     root = plain(below) + "/"
     files = [File(plain(uri), plain(uri).removeprefix(root), uri, place if table else "") for uri in uris]
     return sorted(files, key=lambda file: file.name)
 
 
+def _path(spark: SparkSession) -> Any:
+    return spark._jvm.org.apache.hadoop.fs.Path  # type: ignore[union-attr]  # noqa: SLF001  Python's own API has none
+
+
 def paths(files: Sequence[File]) -> list[str]:
     """What Spark's readers take for these very files: names decoded, characters of patterns escaped."""
-    return [re.sub(r"([\\*?\[\]{}])", r"\\\1", file.path) for file in files]
+    return [literal(file.path) for file in files]
+
+
+def literal(path: str) -> str:
+    """A path whose characters of patterns are escaped."""
+    return re.sub(r"([\\*?\[\]{}])", r"\\\1", path)
 
 
 def plain(uri: str) -> str:

@@ -9,11 +9,11 @@ One YAML file a source, `conf/sources/<source>.yaml`; docs/sources.md shows typi
         format: jsonl               # csv | jsonl | parquet | avro | delta; .gz, .zst, .bz2 are fine for the first two
         columns: {event_id: id}     # ours: theirs; one that is not listed maps to theirs of the same name
         constants: {channel: web}   # ours: one value, or null for a column to leave out
-        only: {kind: [view, cart]}  # theirs: words; a record with another word there is another feed's
+        only: {kind: [view, cart]}  # theirs: words ("*": any); a record with another there is another feed's
         values: {event_type: {pageview: view}}    # ours: {theirs: ours}; "" says that there is nothing
         time_format: iso            # iso | epoch_s | epoch_ms | a pattern such as dd.MM.yyyy HH:mm, or a list of them
         time_zone: UTC              # of times that name none
-        decimal: "."                # or ",": then 1.234,5 is a number
+        decimal: "."                # csv: or ",": then 1.234,5 is a number
         arrival_lag_minutes: null   # without a column arrived_at: how long after the event it was known
         separator: ","              # csv
         header: []                  # csv without a header line: its columns' names
@@ -58,7 +58,28 @@ REQUIRED: dict[str, tuple[str, ...]] = {
 EVENTS = ("clicks", "orders", "exposures", "redemptions")
 """Feeds whose rows happen at a time: they need `arrived_at` or a lag."""
 
-_PATTERN_LETTERS = "GyDMLdQqEFahKkHmsSVzOXxZ"  # of Spark's datetime patterns
+_LETTERS = {
+    "y": 4,
+    "M": 4,
+    "d": 2,
+    "H": 2,
+    "h": 2,
+    "a": 1,
+    "m": 2,
+    "s": 2,
+    "S": 9,
+    "z": 1,
+    "O": 1,
+    "Z": 3,
+    "X": 5,
+    "x": 5,
+}
+_PATTERN = re.compile(
+    "("
+    + "|".join(f"{letter}{{1,{most}}}(?!{letter})" for letter, most in _LETTERS.items())
+    + r"|VV(?!V)|'[^']*'|[^A-Za-z'#{}])+"
+)
+"""Spark's datetime patterns, as far as they can be read by."""
 
 NEVER_NONE = ("users", "offers")
 """Feeds without which there is nothing to assign."""
@@ -71,8 +92,12 @@ _OF_FILES = ("path", "format", "columns", "constants", "only", "separator", "hea
 _Names = tuple[str, ...]
 
 
+ANY = "*"
+"""Stands for a word in `only`: any, but not nothing."""
+
+
 def _listed(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
+    return tuple(str(each) for each in value) if isinstance(value, list | tuple) else (str(value),)
 
 
 class Feed(BaseModel):
@@ -106,11 +131,8 @@ class Feed(BaseModel):
     @classmethod
     def _known_format(cls, forms: _Names) -> _Names:
         for form in forms:
-            strange = sorted(set(re.findall(r"[A-Za-z]", re.sub(r"'[^']*'", "", form))) - set(_PATTERN_LETTERS))
-            if form not in ("iso", "epoch_s", "epoch_ms") and strange:
-                raise ValueError(
-                    f"iso, epoch_s, epoch_ms or a pattern such as dd.MM.yyyy HH:mm:ss; not with {strange[0]}"
-                )
+            if form not in ("iso", "epoch_s", "epoch_ms") and not _PATTERN.fullmatch(form):
+                raise ValueError(f"iso, epoch_s, epoch_ms or a pattern such as dd.MM.yyyy HH:mm:ss; not {form!r}")
         return forms
 
     @field_validator("time_zone")
@@ -133,6 +155,7 @@ class Feed(BaseModel):
         whole = {name: getattr(self, name) for name in Feed.model_fields if name != "parts"}
         groups = []
         for part in self.parts:
+            Feed.model_validate(part)
             both = {**whole, **part}
             for name in ("columns", "constants"):
                 own = part.get(name) or {}
@@ -143,8 +166,9 @@ class Feed(BaseModel):
 
     @property
     def has_prices(self) -> bool:
-        """Whether the source says what a thing was sold for: no, where both are left out by a constant null."""
-        return not all(self.constants.get(ours, "") is None for ours in ("unit_price", "net_amount"))
+        """Whether the source says what things were sold for: no, where a part leaves both out by a constant null."""
+        left_out = [{ours for ours, value in group.constants.items() if value is None} for group in self.groups]
+        return not any({"unit_price", "net_amount"} <= names for names in left_out)
 
     def source_columns(self, ours: str) -> _Names:
         """Names in the source of one of our columns; none where it is a constant or the record's position."""
@@ -217,17 +241,34 @@ def parse_source(tree: Any, *, where: str) -> Source:
     for name, feed in feeds.items():
         if isinstance(feed, dict):
             _known(feed, Feed.model_fields, where=f"{where}: {name}", what="key")
-            for part in feed.get("parts") or ():
-                _known(part if isinstance(part, dict) else (), _OF_FILES, where=f"{where}: {name}: parts", what="key")
+            _check_parts(feed, where=f"{where}: {name}")
     with _told_by_name(where):
         source = Source.model_validate(tree)
     _check_feeds(source, where=where)
     for name, mapped in source.feeds.items():
+        _check_use(name, mapped, where=f"{where}: {name}")
         with _told_by_name(f"{where}: {name}: parts"):
             groups = mapped.groups
         for group in groups:
             _check_columns(name, group, where=f"{where}: {name}")
     return source
+
+
+def _check_parts(feed: dict[str, Any], *, where: str) -> None:
+    parts = feed.get("parts")
+    for part in parts if isinstance(parts, list) else ():
+        if not isinstance(part, dict):
+            continue
+        _known([key for key in part if key not in Feed.model_fields], _OF_FILES, where=f"{where}: parts", what="key")
+        for key in part:
+            if key not in _OF_FILES:
+                raise ConfigError(
+                    f"mapping {where}: parts: got {key}", fix=f"Give {key} to the feed, for all its parts."
+                )
+        if feed.get("path") or not part.get("path"):
+            raise ConfigError(
+                f"mapping {where}: path: of a part it is its own", fix="Give each part a path, the feed none."
+            )
 
 
 @contextmanager
@@ -237,7 +278,8 @@ def _told_by_name(where: str) -> Iterator[None]:
     except ValidationError as error:
         first = error.errors()[0]
         at = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"mapping {where}: {at}: got {first['input']!r}", fix=f"{first['msg']}.") from None
+        shown = repr(first["input"])[:80]
+        raise ConfigError(f"mapping {where}: {at}: got {shown}", fix=f"{first['msg']}.") from None
 
 
 def _check_feeds(source: Source, *, where: str) -> None:
@@ -255,6 +297,22 @@ def _check_feeds(source: Source, *, where: str) -> None:
             )
 
 
+def _check_use(name: str, feed: Feed, *, where: str) -> None:
+    """What would be read over in silence is refused."""
+    formats = {group.get("format", feed.format) for group in feed.parts} or {feed.format}
+    if feed.decimal == "," and formats != {"csv"}:
+        raise ConfigError(
+            f"mapping {where}: decimal: got ',' for {feed.format}", fix="Only CSV writes numbers by commas."
+        )
+    if name not in EVENTS and feed.arrival_lag_minutes is not None:
+        raise ConfigError(f"mapping {where}: arrival_lag_minutes: {name} have none", fix="Map a column to arrived_at.")
+    for key in ("header", "separator", "multi_line"):
+        if key in feed.model_fields_set and "csv" not in formats:
+            raise ConfigError(
+                f"mapping {where}: {key}: {feed.format} has none", fix="Leave it out, or say format: csv."
+            )
+
+
 def _check_columns(name: str, feed: Feed, *, where: str) -> None:
     if not feed.path:
         raise ConfigError(f"mapping {where}: no path", fix="Write path: clicks/*.csv, or one in each of its parts.")
@@ -265,6 +323,10 @@ def _check_columns(name: str, feed: Feed, *, where: str) -> None:
             raise ConfigError(f"mapping {where}: {ours} is in columns and in constants", fix="Keep one of them.")
         if POSITION in theirs and len(theirs) > 1:
             raise ConfigError(f"mapping {where}.columns: {ours}: got {POSITION} in a list", fix="Give it alone.")
+        if POSITION in theirs and feed.format == "delta":
+            raise ConfigError(
+                f"mapping {where}.columns: {ours}: got {POSITION} for delta", fix="Its rows move when it is compacted."
+            )
     for ours in REQUIRED[name]:
         if ours in feed.constants and feed.constants[ours] is None:
             raise ConfigError(f"mapping {where}.constants: {ours}: got null", fix=f"{name} needs {ours}.")

@@ -5,6 +5,7 @@ What a reader gives (`Records.frame`), one row a record:
 * `_file`: URI of its file; `_block`: offset of the split it was read in; `_order`: rises with the place within a split
 * `_blank`: true for an empty line, which counts as a line but not as a record
 * `_other`: true for a record that the mapping leaves to another feed; it counts as a line, and apart
+* `_asked`: true for a record with something in all columns by which the mapping tells feeds apart
 * `_reasons`: array of strings, empty where the record can be read
 * `_record`: the raw text where it cannot
 * the feed's bronze columns and `extra`
@@ -23,7 +24,7 @@ from pyspark.sql import types as T
 
 from offerlake.errors import DataError
 from offerlake.ingest.landing import File, explained, paths, plain
-from offerlake.ingest.mapping import Feed, claimed, nearest, needed
+from offerlake.ingest.mapping import ANY, POSITION, Feed, claimed, nearest, needed
 from offerlake.schemas.bronze import FEEDS
 
 _BROKEN = "_broken"
@@ -148,7 +149,10 @@ def _headers(spark: SparkSession, name: str, feed: Feed, files: Sequence[File]) 
     headers = {}
     for file in files:
         line = found.get(file.path, "").removeprefix("\ufeff")
-        header = tuple(next(csv.reader([line], delimiter=feed.separator), []))
+        try:
+            header = tuple(next(csv.reader([line], delimiter=feed.separator), []))
+        except csv.Error as error:
+            raise DataError(f"feed {name}: file {file.name}: its header: {error}", fix="Land it again.") from None
         if not line.strip():
             raise DataError(f"feed {name}: file {file.name} is empty", fix="Land it again, with a header at least.")
         _check_header(name, feed, file, header)
@@ -160,6 +164,8 @@ def _check_header(name: str, feed: Feed, file: File, header: tuple[str, ...]) ->
     twice = sorted({column for column in header if header.count(column) > 1})
     if twice:
         raise DataError(f"feed {name}: file {file.name}: column {twice[0]!r} is there twice", fix="Rename one.")
+    if any(letter in column for column in header for letter in "\ufffd\x00"):
+        raise DataError(f"feed {name}: file {file.name} is not written in UTF-8", fix="Convert it, and land it again.")
     _check_columns(name, feed, file, header)
 
 
@@ -175,9 +181,9 @@ def _typed(spark: SparkSession, name: str, feed: Feed, files: Sequence[File]) ->
     for _, same in sorted(by_schema.items()):
         rows = _open(spark, feed, same)
         theirs = {path: text_of(F.col(quoted), field) for path, (quoted, field) in _leaves(rows.schema)}
-        # Avro does not number its rows; the others do.
+        # Only Parquet files number their rows themselves.
         row = (F.lit(0).cast("long").alias("_block"), F.col("_metadata.row_index").alias("_order"))
-        place = _place() if feed.format == "avro" else (_place()[0], *row)
+        place = (_place()[0], *row) if feed.format == "parquet" else _place()
         frames.append(
             rows.select(
                 *place,
@@ -201,7 +207,7 @@ def _open(spark: SparkSession, feed: Feed, files: Sequence[File]) -> DataFrame:
 def _leaves(schema: T.StructType) -> Iterable[tuple[str, tuple[str, T.StructField]]]:
     """Each column's name, and the path of each within another, to how Spark calls it and what it is."""
     for field in schema.fields:
-        quoted = f"`{field.name}`"
+        quoted = f"`{field.name.replace('`', '``')}`"
         yield field.name, (quoted, field)
         if isinstance(field.dataType, T.StructType):
             for path, (inner, leaf) in _leaves(field.dataType):
@@ -240,15 +246,25 @@ def together(frames: Sequence[DataFrame]) -> DataFrame:
 
 
 def _mapped(name: str, feed: Feed, theirs: Mapping[str, Column], *, read: Column) -> list[Column]:
-    """Our columns, and `_other`: whether a record that could be read is another feed's."""
-    wanted = [theirs[column].isin(*words) for column, words in feed.only.items()]
-    ours = reduce(Column.__and__, (F.coalesce(one, F.lit(False)) for one in wanted), F.lit(True))
-    columns = [(read & ~ours).alias("_other")]
+    """Our columns, and `_other` and `_asked`: whether a record that could be read is another feed's."""
+    there = {column: F.nullif(F.trim(theirs[column]), F.lit("")) for column in feed.only}
+    wanted = [
+        there[column].isNotNull() if words == (ANY,) else F.coalesce(there[column].isin(*words), F.lit(False))
+        for column, words in feed.only.items()
+    ]
+    ours = reduce(Column.__and__, wanted, F.lit(True))
+    asked = reduce(Column.__and__, (column.isNotNull() for column in there.values()), F.lit(True))
+    columns = [(read & ~ours).alias("_other"), (read & asked).alias("_asked")]
     for name_here in FEEDS[name]:
         parts = [theirs.get(column, F.lit(None).cast("string")) for column in feed.source_columns(name_here)]
-        column = _joined(parts) if parts else F.lit(feed.constants.get(name_here))
+        column = _joined(parts) if parts else F.lit(_constant(name_here, feed))
         columns.append(column.cast("string").alias(name_here))
     return columns
+
+
+def _constant(name: str, feed: Feed) -> str | None:
+    """A constant; POSITION, until records are numbered, for what is their place."""
+    return feed.constants.get(name, POSITION if feed.columns.get(name) == (POSITION,) else None)
 
 
 def _joined(parts: Sequence[Column]) -> Column:
