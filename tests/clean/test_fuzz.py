@@ -82,7 +82,7 @@ def cleaners(spark: SparkSession, settings: Settings) -> dict[str, Callable[[Dat
 
 @pytest.mark.parametrize("feed", FEEDS)
 @settings(
-    max_examples=3,
+    max_examples=2,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],  # an example is a Spark job: a shorter one is not worth hundreds of them
     suppress_health_check=list(HealthCheck),

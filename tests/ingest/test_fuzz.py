@@ -28,7 +28,7 @@ TEXTS = st.one_of(
 )  # fmt: skip
 ROWS = st.lists(st.tuples(TEXTS, TEXTS, TEXTS), min_size=80, max_size=80)
 by_spark = settings(
-    max_examples=3,
+    max_examples=2,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],  # an example is a Spark job: a shorter one is not worth hundreds of them
     suppress_health_check=list(HealthCheck),
