@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 
 from offerlake import files
 from offerlake.clean.feeds import PARSED
+from offerlake.clean.orders import LIST_PRICE
 from offerlake.clean.parse import Parser
 from offerlake.config import Settings
 from offerlake.errors import ConfigError, DataError
@@ -24,7 +25,7 @@ from offerlake.ingest.draft import Sample
 from offerlake.ingest.feed import new_files
 from offerlake.ingest.landing import explained, literal
 from offerlake.ingest.mapping import NEVER_NONE, POSITION, Feed, Source
-from offerlake.ingest.readers import read_files, text_of
+from offerlake.ingest.readers import quoted, read_files, text_of
 from offerlake.schemas import MONEY, table
 from offerlake.schemas.bronze import FEEDS
 
@@ -111,7 +112,7 @@ def _look(spark: SparkSession, name: str, feed: Feed, landing: str, settings: Se
         readable = [row for row in records if not row["_reasons"]]
         raw = _as_raw(spark, name, readable)
         if not feed.has_prices:  # then it is the catalogue's; whether that has one is not looked at
-            raw = raw.withColumn("_list_price", F.lit(0).cast(MONEY))
+            raw = raw.withColumn(LIST_PRICE, F.lit(0).cast(MONEY))
         with explained(name):
             typed = PARSED[name](raw, settings.clean, Parser(feed, quote)).collect()
     except DataError as error:
@@ -264,8 +265,7 @@ def _sample(spark: SparkSession, place: Path, path: str, rows: int) -> Sample:
             return Sample(path, form, (), [], note="is not written in UTF-8")
         return _csv(path, lines) if form == "csv" else _jsonl(path, lines)
     frame = spark.read.format(form).load(uri if form == "delta" else literal(uri))
-    quoted = [(F.col(f"`{field.name.replace('`', '``')}`"), field) for field in frame.schema]
-    texts = frame.select(*(text_of(column, field).alias(field.name) for column, field in quoted))
+    texts = frame.select(*(text_of(F.col(quoted(field.name)), field).alias(field.name) for field in frame.schema))
     return Sample(path, form, tuple(frame.columns), [row.asDict() for row in texts.limit(rows).collect()])
 
 

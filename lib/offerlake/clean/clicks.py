@@ -10,9 +10,8 @@ from offerlake.clean.parse import Parser, Reading
 from offerlake.clean.quarantine import (
     Cleaned,
     apart,
-    because,
     first_wins,
-    mark_known,
+    mark_products,
     refuse,
     refuse_unknown,
     settle,
@@ -43,11 +42,8 @@ def clean_clicks(
         quote: Characters of a refused value that its reason quotes.
     """
     kept = parsed(raw, settings, Parser(reading, quote))
-    kept = mark_known(first_wins(kept, ["event_id"]), "product_id", products).withColumnRenamed(
-        "_known", "known_product"
-    )
-    if settings.unknown_products == "quarantine":
-        kept = refuse(kept, ~F.col("known_product"), because("unknown", "product_id", quote=quote))
+    strict = settings.unknown_products == "quarantine"
+    kept = mark_products(first_wins(kept, ["event_id"]), products, strict=strict, quote=quote)
     if settings.unknown_users == "quarantine":
         kept = refuse_unknown(kept, "user_id", users, quote=quote)
     browser = F.coalesce(F.concat(F.lit("browser:"), "anonymous_id"), F.concat(F.lit("user:"), "user_id"))

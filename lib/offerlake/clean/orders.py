@@ -13,7 +13,7 @@ from offerlake.clean.quarantine import (
     apart,
     because,
     first_wins,
-    mark_known,
+    mark_products,
     refuse,
     refuse_unknown,
     settle,
@@ -23,6 +23,8 @@ from offerlake.config import CleanSettings
 from offerlake.schemas import MONEY, table
 
 FEED, JOB = "orders", "clean_orders"
+LIST_PRICE = "_list_price"
+"""Column beside the raw ones with the catalogue's price, where the source has none."""
 
 
 def clean_orders(
@@ -45,10 +47,8 @@ def clean_orders(
     if not reading.has_prices:
         raw = _with_list_prices(raw, products, Parser(reading, quote))
     kept = parsed(raw, settings, Parser(reading, quote))
-    kept = first_wins(kept, ["order_id", "line_id"])
-    kept = mark_known(kept, "product_id", products).withColumnRenamed("_known", "known_product")
-    if settings.unknown_products == "quarantine":
-        kept = refuse(kept, ~F.col("known_product"), because("unknown", "product_id", quote=quote))
+    strict = settings.unknown_products == "quarantine"
+    kept = mark_products(first_wins(kept, ["order_id", "line_id"]), products, strict=strict, quote=quote)
     if settings.unknown_users == "quarantine":
         kept = refuse_unknown(kept, "user_id", users, quote=quote)
     same = Window.partitionBy("_user", "product_id")
@@ -62,7 +62,7 @@ def clean_orders(
 
 
 def _with_list_prices(raw: DataFrame, products: DataFrame, parse: Parser) -> DataFrame:
-    """Adds `_list_price`: that of the newest version of the product before the order, else of its first.
+    """Adds LIST_PRICE: that of the newest version of the product before the order, else of its first.
 
     The prices are broadcast: some millions of versions at most.
     """
@@ -72,17 +72,17 @@ def _with_list_prices(raw: DataFrame, products: DataFrame, parse: Parser) -> Dat
     before = F.filter("_prices", lambda version: version["arrived_at"] <= placed)
     price = F.coalesce(F.try_element_at(before, F.lit(-1)), F.try_element_at("_prices", F.lit(1)))["price"]
     joined = raw.join(F.broadcast(prices), parse.text("product_id").value == F.col("_id"), how="left")
-    return joined.withColumn("_list_price", price).drop("_id", "_prices")
+    return joined.withColumn(LIST_PRICE, price).drop("_id", "_prices")
 
 
 def parsed(raw: DataFrame, settings: CleanSettings, parse: Parser) -> DataFrame:
-    """Types the raw records; `raw` may have `_list_price`, for those without a price."""
+    """Types the raw records; `raw` may have LIST_PRICE, for those without a price."""
     top = settings.max_money
     happened = parse.instant("order_time", required=True)
     quantity = parse.integer("quantity", low=-settings.max_quantity, high=settings.max_quantity, required=True)
     price, net = parse.money("unit_price", top=top), parse.money("net_amount", top=top, low=-top)
-    if "_list_price" in raw.columns:
-        listed = F.when(net.value.isNull(), F.col("_list_price"))
+    if LIST_PRICE in raw.columns:
+        listed = F.when(net.value.isNull(), F.col(LIST_PRICE))
         price = replace(price, value=F.coalesce(price.value, listed))
     cells = (
         parse.text("order_id", required=True),

@@ -243,6 +243,14 @@ def mark_known(frame: DataFrame, name: str, known: DataFrame) -> DataFrame:
     return joined.withColumn("_known", F.col(name).isNull() | F.coalesce("_known", F.lit(False)))
 
 
+def mark_products(frame: DataFrame, products: DataFrame, *, strict: bool, quote: int) -> DataFrame:
+    """Adds `known_product`; `strict`: refuses good rows whose product is not known."""
+    marked = mark_known(frame, "product_id", products).withColumnRenamed("_known", "known_product")
+    if not strict:
+        return marked
+    return refuse(marked, ~F.col("known_product"), because("unknown", "product_id", quote=quote))
+
+
 def apart(key: Column) -> Column:
     """A window's key in which a row that is not good stands alone."""
     return F.coalesce(_alone(), key)

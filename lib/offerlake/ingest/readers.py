@@ -180,7 +180,7 @@ def _typed(spark: SparkSession, name: str, feed: Feed, files: Sequence[File]) ->
     frames = []
     for _, same in sorted(by_schema.items()):
         rows = _open(spark, feed, same)
-        theirs = {path: text_of(F.col(quoted), field) for path, (quoted, field) in _leaves(rows.schema)}
+        theirs = {path: text_of(F.col(called), field) for path, (called, field) in _leaves(rows.schema)}
         # Only Parquet files number their rows themselves.
         row = (F.lit(0).cast("long").alias("_block"), F.col("_metadata.row_index").alias("_order"))
         place = (_place()[0], *row) if feed.format == "parquet" else _place()
@@ -207,11 +207,16 @@ def _open(spark: SparkSession, feed: Feed, files: Sequence[File]) -> DataFrame:
 def _leaves(schema: T.StructType) -> Iterable[tuple[str, tuple[str, T.StructField]]]:
     """Each column's name, and the path of each within another, to how Spark calls it and what it is."""
     for field in schema.fields:
-        quoted = f"`{field.name.replace('`', '``')}`"
-        yield field.name, (quoted, field)
+        name = quoted(field.name)
+        yield field.name, (name, field)
         if isinstance(field.dataType, T.StructType):
             for path, (inner, leaf) in _leaves(field.dataType):
-                yield f"{field.name}.{path}", (f"{quoted}.{inner}", leaf)
+                yield f"{field.name}.{path}", (f"{name}.{inner}", leaf)
+
+
+def quoted(name: str) -> str:
+    """A column's name as Spark takes it, whatever is in it."""
+    return f"`{name.replace('`', '``')}`"
 
 
 def text_of(column: Column, field: T.StructField) -> Column:
