@@ -41,8 +41,9 @@ bench: setup ## Run every benchmark: the figures of README and docs
 	@failed=0; for script in benchmarks/[a-z]*.py; do echo "== $$script"; \
 	  $(BIN)/python "$$script" --dir out/bench || failed=1; done; exit $$failed
 
-docs: setup ## Write docs/tables.md anew from the contracts
+docs: setup ## Write docs/tables.md and docs/user_features.md anew from the contracts
 	@$(BIN)/offerlake tables --markdown > docs/tables.md
+	@$(BIN)/offerlake features --markdown > docs/user_features.md
 
 lock: setup $(UV) ## Resolve the versions anew and write requirements.lock
 	@$(UV) lock --quiet --upgrade --python $(BIN)/python

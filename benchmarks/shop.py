@@ -49,7 +49,9 @@ def measured(seed: Seed) -> dict[str, float]:
     places, metrics, lake = seed.places, seed.metrics, seed.lake
     traits = pd.read_parquet(places.truth / "traits").query("not is_bot")
     outcomes = pd.read_parquet(places.truth / "outcomes")
-    features = lake.read("user_features").where(F.col("as_of") == F.lit(seed.settings.demo.as_of)).toPandas()
+    of_day = F.col("as_of") == F.lit(seed.settings.demo.as_of)
+    profiles = lake.read("user_profiles").where(of_day)
+    features = lake.read("user_features").where(of_day).join(profiles, on=["as_of", "user_id"], how="left").toPandas()
     randomised = lake.read("examples").where("policy = 'experiment'")
     control = randomised.agg(F.avg(F.col("offer_id").isNull().cast("double"))).collect()[0][0]
     shares = {name: metrics[name] for name in BOUNDS if name.startswith("oracle_share.")}

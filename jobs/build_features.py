@@ -1,8 +1,8 @@
-"""Features of users as of a day."""
+"""Features of users as of a day, or of many in one pass."""
 
 from __future__ import annotations
 
-from pyspark.sql import functions as F
+from datetime import timedelta
 
 from offerlake.features.affinity import user_profiles
 from offerlake.features.history import require_history
@@ -12,39 +12,35 @@ from offerlake.schemas.gold import USER_FEATURES
 
 
 def run(ctx: Context) -> None:
-    """Writes the slice of `as_of`."""
-    settings = ctx.settings
+    """Writes the slices of `as_of` and the days before it that `features.days` asks for; profiles of `as_of` alone."""
+    settings = ctx.settings.features
+    as_ofs = [ctx.as_of - timedelta(days=back) for back in reversed(range(settings.days))]
     days, category_days, users = ctx.read("user_days"), ctx.read("user_category_days"), ctx.read("users")
-    require_history(ctx.as_of, days)
-    wanted = known_users(ctx.as_of, users=users, days=days)
+    require_history(as_ofs[0], days)
     features = user_features(
-        wanted,
-        as_ofs=[ctx.as_of],
+        known_users(as_ofs, users=users, days=days),
+        as_ofs=as_ofs,
         days=days,
         category_days=category_days,
         users=users,
-        settings=settings.features,
+        settings=settings,
     )
+    ctx.count(rows_out=ctx.write("user_features", USER_FEATURES.select(features), where={"as_of": as_ofs}))
     profiles = user_profiles(
-        wanted,
+        [ctx.as_of],
         category_days,
         clicks=ctx.read("clicks"),
         order_lines=ctx.read("order_lines"),
         products=ctx.read("products"),
-        brand_limit=settings.features.brand_limit,
+        brand_limit=settings.brand_limit,
     )
-    empty = F.create_map().cast("map<string,double>")
-    described = features.join(profiles, on=["as_of", "user_id"], how="left").withColumns(
-        {name: F.coalesce(F.col(name), empty) for name in ("category_affinity", "brand_affinity")}
-    )
-    where = {"as_of": ctx.as_of}
-    ctx.count(rows_out=ctx.write("user_features", USER_FEATURES.select(described), where=where))
+    ctx.write("user_profiles", profiles, where={"as_of": ctx.as_of})
 
 
 JOB = Job(
     name="build_features",
     reads=("user_days", "user_category_days", "clicks", "order_lines", "products", "users"),
-    writes=("user_features",),
+    writes=("user_features", "user_profiles"),
     run=run,
 )
 

@@ -92,10 +92,11 @@ def _policy_value(ctx: Context, price: float | None) -> offpolicy.PolicyValue | 
 
 def _truth(ctx: Context, rows: DataFrame, outcomes: str) -> list[Number]:
     randomised = ctx.read("examples")
+    users, profiles = (ctx.read(name).where(F.col("as_of") == ctx.as_of) for name in ("user_features", "user_profiles"))
     return oracle.oracle_numbers(
         _scores(ctx).withColumn("value", pair_value()),
         ctx.spark.read.parquet(outcomes),
-        ctx.read("user_features").where(F.col("as_of") == ctx.as_of),
+        users.join(profiles, on=["as_of", "user_id"], how="left"),
         rows,
         arms=oracle.arm_means(randomised),
         old_rule=oracle.rule_offer(randomised, policy="old_rule"),
@@ -108,8 +109,8 @@ def _truth(ctx: Context, rows: DataFrame, outcomes: str) -> list[Number]:
 JOB = Job(
     name="evaluate",
     reads=(
-        "user_offers", "offer_scores", "examples", "user_features", "offers", "offer_products", "products", "clicks",
-        "order_lines", "metrics", "model:response", "model:uplift",
+        "user_offers", "offer_scores", "examples", "user_features", "user_profiles", "offers", "offer_products",
+        "products", "clicks", "order_lines", "metrics", "model:response", "model:uplift",
     ),
     writes=("metrics",),
     run=run,

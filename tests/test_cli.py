@@ -85,7 +85,7 @@ def test_help_loads_neither_spark_nor_settings() -> None:
 
 def test_every_command_has_help() -> None:
     listed = _offerlake("--help").stdout
-    for command in ("run", "demo", "simulate", "doctor", "tables", "show", "report", "config"):
+    for command in ("run", "demo", "simulate", "doctor", "tables", "features", "show", "report", "config"):
         assert f" {command} " in listed
     assert "--as-of" in _offerlake("run", "--help").stdout
 
@@ -180,6 +180,8 @@ def test_tables_lists_contracts() -> None:
     }  # fmt: skip
     assert "one event of one visitor" in _offerlake("tables").stdout
     assert "retention" not in _offerlake("tables", "clicks").stdout
+    features = json.loads(_offerlake("features", "--json").stdout)
+    assert features["cart_rate_84d"]["formula"] == "try_divide(carts_84d, views_84d)"
     markdown = _offerlake("tables", "--markdown").stdout
     assert markdown == (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
 

@@ -10,7 +10,7 @@ from pyspark.sql import types as T
 
 from offerlake.config import RetentionSettings
 from offerlake.errors import SchemaError
-from offerlake.schemas import TABLES, table
+from offerlake.schemas import TABLES, table, user_features
 from offerlake.schemas.page import page
 
 ROOT = Path(__file__).parents[1]
@@ -65,6 +65,23 @@ def test_money_is_decimal_and_times_are_timestamps() -> None:
 def test_the_page_of_tables_is_up_to_date() -> None:
     written = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
     assert written == page(list(TABLES.values())), "run `make docs`"
+
+
+def test_the_page_of_features_is_up_to_date() -> None:
+    written = (ROOT / "docs" / "user_features.md").read_text(encoding="utf-8")
+    assert written == user_features.page(), "run `make docs`"
+
+
+def test_formulas_name_the_windows_that_are_summed() -> None:
+    windows = user_features.windows_of(("carts", "used", "clicked_gift", "orders", "nothing"))
+    assert windows == {"carts": (28, 84, 364), "used": (364,), "clicked_gift": (364,), "orders": (28, 84, 364)}
+    assert {"orders", "spent", "sessions", "offer_clicks"} <= set(user_features.shop_sums())
+
+
+def test_a_feature_is_declared_once_and_says_why() -> None:
+    names = [feature.name for feature in user_features.FEATURES]
+    assert len(set(names)) == len(names)
+    assert all(feature.unit and feature.meaning and feature.why for feature in user_features.FEATURES)
 
 
 def test_the_page_has_every_column() -> None:

@@ -73,10 +73,12 @@ class CleanSettings(_Section):
 
 
 class FeatureSettings(_Section):
+    days: Positive
     brand_limit: Positive
     margin_rate: Share
     prior_orders: Annotated[float, Field(gt=0)]
     prior_sessions: Annotated[float, Field(gt=0)]
+    sequence_length: Positive
 
 
 class ExampleSettings(_Section):

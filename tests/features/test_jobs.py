@@ -23,8 +23,8 @@ def _fill(lake: Lake, made: Shop) -> None:
 
 def _tables(lake: Lake) -> dict[str, list[str]]:
     names = (
-        "user_days", "user_category_days", "user_features", "product_features", "interactions", "user_index",
-        "product_index", "examples",
+        "user_days", "user_category_days", "user_features", "user_profiles", "product_features", "interactions",
+        "sequences", "user_index", "product_index", "examples", "example_sequences",
     )  # fmt: skip
     return {name: sorted(str(row) for row in lake.read(name).collect()) for name in names}
 
@@ -50,7 +50,14 @@ def test_jobs_write_their_day_and_leave_the_others(spark: SparkSession, settings
     jobs = load_jobs()
 
     def run(text: str) -> dict[str, list[str]]:
-        for name in ("build_activity", "build_products", "build_features", "build_index", "build_examples"):
+        for name in (
+            "build_activity",
+            "build_products",
+            "build_features",
+            "build_index",
+            "build_examples",
+            "build_sequences",
+        ):
             execute(jobs[name], spark=spark, settings=chosen, as_of=day(text), run_id=text)
         return _tables(lake)
 
@@ -59,11 +66,14 @@ def test_jobs_write_their_day_and_leave_the_others(spark: SparkSession, settings
         "user_days": 4,
         "user_category_days": 2,
         "user_features": 1,
+        "user_profiles": 1,
         "product_features": 2,
         "interactions": 2,
+        "sequences": 1,
         "user_index": 1,
         "product_index": 2,
         "examples": 1,
+        "example_sequences": 1,
     }
     metrics = {row.name: row.value for row in lake.read("metrics").collect()}
     assert (metrics["examples.final"], metrics["examples.open"]) == (1.0, 1.0)
@@ -75,7 +85,16 @@ def test_jobs_write_their_day_and_leave_the_others(spark: SparkSession, settings
     assert {row.user_id: row.idx for row in lake.read("user_index").collect()} == {"u": 0}  # v did nothing yet
     assert set(first["product_index"]) == set(later["product_index"])
     assert set(first["user_features"]) < set(later["user_features"])
-    assert len(later["examples"]) == 2
+    assert len(later["examples"]) == len(later["example_sequences"]) == 2
+    assert set(first["example_sequences"]) < set(later["example_sequences"])
+    assert set(first["sequences"]) < set(later["sequences"])
+
+    several = chosen.model_copy(update={"features": settings.features.model_copy(update={"days": 8})})
+    execute(jobs["build_features"], spark=spark, settings=several, as_of=day("2025-03-27"), run_id="several")
+    filled = _tables(lake)
+    assert len(filled["user_features"]) == 6 * 1 + 2 * 2  # v signs up on the 25th, so counts from the 26th on
+    assert set(later["user_features"]) < set(filled["user_features"])
+    assert filled["user_profiles"] == later["user_profiles"]
 
 
 def test_a_shop_that_never_sent_anything_has_no_examples(

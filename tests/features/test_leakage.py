@@ -18,6 +18,7 @@ from offerlake.features.affinity import user_profiles
 from offerlake.features.examples import counts, examples, known_exposures
 from offerlake.features.interactions import interactions
 from offerlake.features.products import product_features
+from offerlake.features.sequences import event_log, sequences
 from offerlake.features.users import known_users, user_features
 from offerlake.windows import midnight
 
@@ -141,11 +142,12 @@ def _as_of(made: Shop, settings: Settings) -> dict[str, Sequence[dict[str, Any]]
     """All tables of one day, as rows in order."""
     logs = made.tables("clicks", "order_lines")
     daily = activity(made, settings)
-    wanted = known_users(D, users=made.users, days=daily["days"])
+    wanted = known_users([D], users=made.users, days=daily["days"])
     frames = {
         "users": user_features(wanted, as_ofs=[D], **daily, users=made.users, settings=settings.features),
-        "profiles": user_profiles(wanted, daily["category_days"], **logs, products=made.products, brand_limit=2),
+        "profiles": user_profiles([D], daily["category_days"], **logs, products=made.products, brand_limit=2),
         "products": product_features(D, **logs, products=made.products, settings=settings.features),
+        "sequences": sequences(wanted, event_log(**logs), length=5),
         "interactions": interactions(D, **logs, weights=settings.recommend.weights, half_life_days=45),
     }
 

@@ -108,9 +108,9 @@ def several(spark: SparkSession, settings: Settings, made: Shop, daily: dict[str
 
 
 def test_every_known_user_has_a_row_and_one_to_sign_up_has_none(made: Shop, daily: dict[str, DataFrame]) -> None:
-    rows = known_users(D, users=made.users, days=daily["days"]).collect()
+    rows = known_users([D], users=made.users, days=daily["days"]).collect()
     assert sorted(row.user_id for row in rows) == ["quiet", "u", "v", "w"]
-    before = known_users(day("2025-01-01"), users=made.users, days=daily["days"]).collect()
+    before = known_users([day("2025-01-01")], users=made.users, days=daily["days"]).collect()
     assert sorted(row.user_id for row in before) == ["quiet"]
 
 
@@ -173,17 +173,14 @@ def test_who_they_are(several: Features) -> None:
 def test_one_day_alone_gives_the_same(
     settings: Settings, made: Shop, daily: dict[str, DataFrame], several: Features
 ) -> None:
-    wanted = known_users(D, users=made.users, days=daily["days"])
+    wanted = known_users([D], users=made.users, days=daily["days"])
     assert _features(made, daily, settings, wanted, [D]) == {key: row for key, row in several.items() if key[0] == D}
 
 
-def test_profiles_follow_a_product_into_its_new_category(
-    spark: SparkSession, made: Shop, daily: dict[str, DataFrame]
-) -> None:
-    wanted = spark.createDataFrame([(each, "u") for each in (D, LATER)], "as_of date, user_id string")
+def test_profiles_follow_a_product_into_its_new_category(made: Shop, daily: dict[str, DataFrame]) -> None:
     logs = made.tables("clicks", "order_lines", "products")
-    rows = user_profiles(wanted, daily["category_days"], **logs, brand_limit=1).collect()
-    profiles = {row.as_of: row for row in rows}
+    rows = user_profiles([D, LATER], daily["category_days"], **logs, brand_limit=1).collect()
+    profiles = {row.as_of: row for row in rows if row.user_id == "u"}
     assert profiles[D].category_affinity == {"Food": 5 / 6, "Home": 1 / 6}
     assert profiles[LATER].category_affinity == {"Food": 7 / 8, "Garden": 1 / 8}
     assert profiles[D].brand_affinity == {"A": 3 / 6}  # as often as B: the first by name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
@@ -29,6 +29,7 @@ def test_borders_of_windows_and_of_both_clocks(spark: SparkSession) -> None:
         spark.createDataFrame(wanted, "as_of date, user_id string"),
         spark.createDataFrame(rows, "user_id string, event_day date, since date, n int"),
         {"n": (7, 28)},
+        as_ofs=[day(text) for text in ("2025-01-09", "2025-01-10", "2025-01-11")],
     ).collect()
     assert {(str(r.as_of), r.user_id): (r.n_7d, r.n_28d) for r in got} == {
         ("2025-01-09", "u"): (10, 10),
@@ -37,6 +38,49 @@ def test_borders_of_windows_and_of_both_clocks(spark: SparkSession) -> None:
         ("2025-01-09", "v"): (0, 0),
         ("2025-01-10", "v"): (0, 0),
         ("2025-01-11", "v"): (0, 0),
+    }
+
+
+_ROW = st.tuples(st.integers(0, 40), st.integers(1, 30), st.integers(-5, 9))  # day, days until it counts, value
+_DAYS = st.sets(st.integers(-3, 75), min_size=1, max_size=12)
+
+
+@settings(
+    max_examples=3,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(users=st.lists(st.lists(_ROW, max_size=8), min_size=20, max_size=20), ahead=_DAYS)
+def test_many_days_are_each_summed_as_if_alone(
+    spark: SparkSession, users: list[list[tuple[int, int, int]]], ahead: set[int]
+) -> None:
+    as_ofs = [START + timedelta(days=k) for k in ahead]
+    rows = [
+        (f"u{number}", START + timedelta(days=on), START + timedelta(days=on + wait), value, moment("2025-01-01"))
+        for number, history in enumerate(users)
+        for on, wait, value in history
+    ]
+    # Every other user is wanted on some of the days only.
+    wanted = [(each, f"u{k}") for k in range(len(users)) for each in as_ofs if k % 2 or each.day % 3]
+    got = window_sums(
+        spark.createDataFrame(wanted, "as_of date, user_id string"),
+        spark.createDataFrame(rows, "user_id string, event_day date, since date, n int, at timestamp"),
+        {"n": (7, 28)},
+        as_ofs=as_ofs,
+        latest=["at"],
+    ).collect()
+
+    def total(number: int, as_of: date, length: int) -> int:
+        days = (as_of - START).days
+        return sum(v for on, wait, v in users[number] if on + wait <= days and days - length <= on)
+
+    def known(number: int, as_of: date) -> bool:
+        return any(on + wait <= (as_of - START).days for on, wait, _ in users[number])
+
+    assert {(r.as_of, r.user_id): (r.n_7d, r.n_28d, r["at"] is not None) for r in got} == {
+        (each, user): (total(int(user[1:]), each, 7), total(int(user[1:]), each, 28), known(int(user[1:]), each))
+        for each, user in wanted
     }
 
 
@@ -75,6 +119,7 @@ def test_sessions_are_those_of_the_clicks_that_had_arrived(
         spark.createDataFrame(wanted, "as_of date, user_id string"),
         visits(made.clicks, made.offers, session_gap_minutes=GAP),
         {"sessions": (364,)},
+        as_ofs=days,
     ).select("as_of", "user_id", F.col("sessions_364d").alias("n"))
     expected = {(each, f"u{number}"): _sessions(history, each) for each in days for number, history in enumerate(users)}
     assert {(r.as_of, r.user_id): r.n for r in got.collect()} == expected

@@ -1,4 +1,4 @@
-"""`offerlake tables`, `show` and `report`: what there is in a lake."""
+"""`offerlake tables`, `features`, `show` and `report`: what there is in a lake."""
 
 from __future__ import annotations
 
@@ -35,6 +35,31 @@ def tables(
         else:
             _print_tables(chosen)
     return Answer({contract.name: as_dict(contract) for contract in chosen})
+
+
+def features(
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/user_features.md.")] = False,
+    json: Json = False,
+) -> Answer:
+    """List what is known of a user as of a day: each feature with its unit, meaning and formula."""
+    from dataclasses import asdict
+
+    from offerlake.schemas.user_features import FAMILIES, FEATURES, page
+
+    if markdown and not json:
+        typer.echo(page(), nl=False)
+    elif not json:
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.table import Table as Grid
+
+        grid = Grid("feature", "unit", "meaning", "formula")
+        for family in FAMILIES.values():
+            for each in family:
+                grid.add_row(each.name, each.unit, escape(each.meaning), escape(each.formula))
+            grid.add_section()
+        Console().print(grid)
+    return Answer({each.name: asdict(each) for each in FEATURES})
 
 
 def show(

@@ -82,7 +82,7 @@ def oracle_numbers(
         scores: `offer_scores` of the run with its `value` (money): the pairs that pass the hard rules.
         outcomes: The truth: user_id, offer_id, expected_cost, incremental_margin; rows of users or offers that are not
             in `scores` are not used.
-        user_features: As of the run's day.
+        user_features: As of the run's day, with category_affinity of `user_profiles`.
         user_offers: The run's assignment.
         arms: From the experiment, see `arm_means`.
         old_rule: The offer that the old rule gives to the users with the most orders in 84 days; None: there is none.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
 from pyspark.sql import Column, DataFrame, Window
@@ -16,8 +17,8 @@ from offerlake.features.catalogue import (
     with_position,
 )
 from offerlake.features.clocks import versions
-from offerlake.features.windowed import YEAR
-from offerlake.schemas.gold import USER_CATEGORY_DAYS
+from offerlake.features.windowed import YEAR, Days
+from offerlake.schemas.gold import USER_CATEGORY_DAYS, USER_PROFILES
 
 
 def _days_by(what: str, seen: DataFrame, products: DataFrame, *sums: Column) -> DataFrame:
@@ -46,17 +47,36 @@ def _days_by(what: str, seen: DataFrame, products: DataFrame, *sums: Column) -> 
     )
 
 
-def _signs_by(what: str, wanted: DataFrame, days: DataFrame) -> DataFrame:
-    """Sums over the 364 days before each wanted day: as_of, user_id, `what`, signs, and `_PLACES` that `days` has."""
-    recent = F.col("event_day") >= F.date_sub("as_of", YEAR)
-    counts = (F.col("since") <= F.col("as_of")) & (F.col("as_of") < F.col("known_to"))
+def _signs_by(what: str, as_ofs: Sequence[date], days: DataFrame) -> DataFrame:
+    """Sums over the 364 days before each day: as_of, user_id, `what`, signs (> 0), and `_PLACES` that `days` has.
+
+    What counts of a category changes where a row enters or leaves; in between it stays, and is told for each day. One
+    shuffle, by the user.
+    """
+    wanted = Days(as_ofs)
     sums = ["signs", *[name for name in _PLACES if name in days.columns]]
-    return (
-        wanted.join(days, on="user_id", how="inner")
-        .where(counts & recent)
-        .groupBy("as_of", "user_id", what)
-        .agg(*[F.sum(name).alias(name) for name in sums])
+    leaves = F.least(F.date_add("event_day", YEAR + 1), F.col("known_to"))
+    spans = days.select(
+        "user_id", what, wanted.place(F.col("since")).alias("begin"), wanted.place(leaves).alias("end"), *sums
     )
+    spans = spans.where("begin < end").repartition("user_id")
+    of_user = ["user_id", what]
+    if len(wanted) == 1:
+        every = F.lit(wanted.all[0]).alias("as_of")
+        return spans.groupBy(*of_user).agg(*[F.sum(name).alias(name) for name in sums]).select(every, *of_user, *sums)
+    ends = F.struct(F.col("end").alias("place"), *[(-F.col(name)).alias(name) for name in sums])
+    both = F.array(F.struct(F.col("begin").alias("place"), *sums), ends)
+    changes = spans.select(*of_user, F.inline(both)).where(F.col("place") < len(wanted))
+    at_once = changes.groupBy(*of_user, "place").agg(*[F.sum(name).alias(name) for name in sums])
+    in_order = Window.partitionBy(*of_user).orderBy("place")
+    so_far = in_order.rowsBetween(Window.unboundedPreceding, Window.currentRow)
+    told = at_once.select(
+        *of_user,
+        "place",
+        F.lead("place").over(in_order).alias("next"),
+        *[F.sum(name).over(so_far).alias(name) for name in sums],
+    )
+    return wanted.spread(told.where("signs > 0"), F.col("place"), F.col("next")).select("as_of", *of_user, *sums)
 
 
 _PLACES = ("view_position", "placed_views", "bought_position", "placed_lines")
@@ -78,11 +98,11 @@ def user_category_days(*, clicks: DataFrame, order_lines: DataFrame, products: D
     return USER_CATEGORY_DAYS.select(_days_by("category", placed, products, *_places()))
 
 
-def interests(wanted: DataFrame, category_days: DataFrame) -> DataFrame:
-    """How many things a user looked at and bought, how widely spread, and how dear.
+def interests(as_ofs: Sequence[date], category_days: DataFrame) -> DataFrame:
+    """How many things each user looked at and bought, how widely spread, and how dear.
 
     Args:
-        wanted: as_of, user_id.
+        as_ofs: As of which days.
         category_days: The table `user_category_days`.
 
     Returns:
@@ -94,7 +114,7 @@ def interests(wanted: DataFrame, category_days: DataFrame) -> DataFrame:
         return F.try_divide(F.sum(total), F.sum(number)) / F.lit(POSITION_UNIT)
 
     return (
-        _signs_by("category", wanted, category_days)
+        _signs_by("category", as_ofs, category_days)
         .groupBy("as_of", "user_id")
         .agg(
             F.sum("signs").alias("signs_364d"),
@@ -107,7 +127,7 @@ def interests(wanted: DataFrame, category_days: DataFrame) -> DataFrame:
 
 
 def user_profiles(
-    wanted: DataFrame,
+    as_ofs: Sequence[date],
     category_days: DataFrame,
     *,
     clicks: DataFrame,
@@ -115,15 +135,14 @@ def user_profiles(
     products: DataFrame,
     brand_limit: int,
 ) -> DataFrame:
-    """The USER_PROFILE_COLUMNS: shares of categories and of the strongest brands.
-
-    Returns:
-        as_of, user_id, category_affinity, brand_affinity; users with a sign only.
-    """
+    """The table `user_profiles`: shares of categories and of the strongest brands, of users with a sign."""
     brand_days = _days_by("brand", signs(clicks, order_lines), products)
-    categories = _shares(_signs_by("category", wanted, category_days), "category", limit=None)
-    brands = _shares(_signs_by("brand", wanted, brand_days), "brand", limit=brand_limit)
-    return categories.join(brands, on=["as_of", "user_id"], how="full")
+    categories = _shares(_signs_by("category", as_ofs, category_days), "category", limit=None)
+    brands = _shares(_signs_by("brand", as_ofs, brand_days), "brand", limit=brand_limit)
+    both = categories.join(brands, on=["as_of", "user_id"], how="full")
+    empty = F.create_map().cast("map<string,double>")
+    shares = {name: F.coalesce(F.col(name), empty) for name in ("category_affinity", "brand_affinity")}
+    return USER_PROFILES.select(both.withColumns(shares))
 
 
 def _shares(counted: DataFrame, what: str, *, limit: int | None) -> DataFrame:

@@ -8,36 +8,10 @@ from pyspark.sql import functions as F
 from offerlake.config import ExampleSettings
 from offerlake.features.clocks import counts_from, whole_money
 from offerlake.features.labels import in_label_window, with_window
-from offerlake.features.windowed import YEAR, Sums
-from offerlake.schemas.gold import USER_DAYS
+from offerlake.schemas.gold import PURCHASES, REDEEMED, SENDINGS, USER_DAYS, VISITS
 from offerlake.schemas.silver import OFFER_KINDS
 
-VISITS: Sums = {
-    "sessions": (7, 28, 84, YEAR),
-    "views": (28, 84, YEAR),
-    "carts": (28, 84, YEAR),
-    "cart_removals": (84,),
-    "searches": (84,),
-    "offer_views": (84, YEAR),
-    "offer_clicks": (84, YEAR),
-    "content_views": (84,),
-    **{f"clicked_{kind}": (YEAR,) for kind in OFFER_KINDS},
-}
-PURCHASES: Sums = {
-    "orders": (28, 84, YEAR),
-    "money": (28, 84, YEAR),
-    "spent": (YEAR,),
-    "gross": (YEAR,),
-    "discounts": (YEAR,),
-    "units": (YEAR,),
-    "returned_units": (YEAR,),
-    "lines": (YEAR,),
-    "discounted_lines": (YEAR,),
-    "coupon_lines": (YEAR,),
-}
-SENDINGS: Sums = {"exposures": (28, 84, YEAR), "used": (YEAR,)}
-REDEEMED: Sums = {"redemptions": (YEAR,)}
-ALL: Sums = {**VISITS, **PURCHASES, **SENDINGS, **REDEEMED}
+SUMS = tuple(column.name for column in (*VISITS, *PURCHASES, *SENDINGS, *REDEEMED))
 FIRSTS = ("first_click", "first_order")
 LASTS = ("last_click", "last_order", "last_sent")
 
@@ -68,7 +42,7 @@ def user_days(
     for part in (purchases(order_lines), sendings(windowed, redemptions), redeemed(redemptions)):
         rows = rows.unionByName(part, allowMissingColumns=True)
     together = rows.groupBy(*USER_DAYS.key).agg(
-        *[F.sum(name).alias(name) for name in ALL],
+        *[F.sum(name).alias(name) for name in SUMS],
         *[F.min(name).alias(name) for name in FIRSTS],
         *[F.max(name).alias(name) for name in LASTS],
     )
@@ -140,7 +114,7 @@ def _event(kind: str) -> Column:
 
 def _with_taken_back(daily: DataFrame) -> DataFrame:
     """Adds for each session start that is taken back later a row that does so."""
-    counted = [name for name in VISITS if name != "sessions"]
+    counted = [column.name for column in VISITS if column.name != "sessions"]
     entered = F.struct(F.col("since"), F.col("sessions"), *counted, "first_click", "last_click")
     taken = F.struct(
         F.col("taken_back").alias("since"),

@@ -4,75 +4,15 @@ from __future__ import annotations
 
 from offerlake.schemas.model import Col, Table
 from offerlake.schemas.silver import OFFER_KINDS
+from offerlake.schemas.user_features import FEATURES
 
 _AS_OF = Col("as_of", "date", "UTC day; only what had happened and arrived before its 00:00 counts")
 _USER = Col("user_id", "string", "the user")
 _PRODUCT = Col("product_id", "string", "the product")
 _OFFER = Col("offer_id", "string", "the offer")
 
-USER_FEATURE_COLUMNS = (
-    Col("tenure_days", "double", "days since the first sign of the user (signup, click or order); null: no sign", null=True),
-    Col("order_recency_days", "double", "days since the last order; null: never ordered", null=True),
-    Col("orders_28d", "int", "orders in 28 days"),
-    Col("orders_84d", "int", "orders in 84 days"),
-    Col("orders_364d", "int", "orders in 364 days"),
-    Col("money_28d", "double", "net amount spent in 28 days, returns taken off"),
-    Col("money_84d", "double", "net amount spent in 84 days, returns taken off"),
-    Col("money_364d", "double", "net amount spent in 364 days, returns taken off"),
-    Col("units_364d", "int", "units bought in 364 days, returns not taken off"),
-    Col("order_value_364d", "double", "mean net amount of an order in 364 days, returns not taken off; null: none", null=True),
-    Col("typical_order_value", "double", "order_value_364d, drawn to the shop's mean as if by `prior_orders` more orders; null: the shop has no order", null=True),
-    Col("returned_share_364d", "double", "returned units over units bought in 364 days, 0 to 1; null: none bought", null=True),
-    Col("discount_share_364d", "double", "discounts over gross amount in 364 days, 0 to 1; null: none", null=True),
-    Col("discounted_share_364d", "double", "order lines with a discount over all in 364 days, 0 to 1; null: none", null=True),
-    Col("coupon_lines_364d", "int", "order lines with a coupon, anybody's, in 364 days"),
-    Col("visit_recency_days", "double", "days since the last click; null: never seen", null=True),
-    Col("sessions_7d", "int", "sessions in 7 days"),
-    Col("sessions_28d", "int", "sessions in 28 days"),
-    Col("sessions_84d", "int", "sessions in 84 days"),
-    Col("sessions_364d", "int", "sessions in 364 days"),
-    Col("views_28d", "int", "product views in 28 days"),
-    Col("views_84d", "int", "product views in 84 days"),
-    Col("views_364d", "int", "product views in 364 days"),
-    Col("carts_28d", "int", "products put into the cart in 28 days"),
-    Col("carts_84d", "int", "products put into the cart in 84 days"),
-    Col("carts_364d", "int", "products put into the cart in 364 days"),
-    Col("cart_removals_84d", "int", "products taken out of the cart in 84 days"),
-    Col("searches_84d", "int", "searches in 84 days"),
-    Col("cart_rate_84d", "double", "carts over views in 84 days, may exceed 1; null: no view", null=True),
-    Col("cart_rate_364d", "double", "carts over views in 364 days, may exceed 1; null: no view", null=True),
-    Col("conversion_84d", "double", "orders over sessions in 84 days, may exceed 1; null: no session", null=True),
-    Col("viewed_price_position_364d", "double", "mean over viewed products of the price's rank in its top category, 0 cheapest to 1; null: none", null=True),
-    Col("bought_price_position_364d", "double", "the same over bought order lines", null=True),
-    Col("offer_views_84d", "int", "offers seen on the site in 84 days"),
-    Col("offer_clicks_84d", "int", "offers clicked on the site in 84 days"),
-    Col("content_views_84d", "int", "content pages seen in 84 days"),
-    Col("offer_view_rate", "double", "offers seen on the site a session in 364 days, drawn to the shop's mean as if by `prior_sessions` more sessions; null: nobody was ever seen", null=True),
-    Col("offer_click_rate", "double", "offers clicked a session, likewise", null=True),
-    *(
-        Col(f"click_rate_{kind}", "double", f"offers of the kind {kind} clicked a session, likewise", null=True)
-        for kind in OFFER_KINDS
-    ),
-    Col("exposures_28d", "int", "offers sent in 28 days"),
-    Col("exposures_84d", "int", "offers sent in 84 days"),
-    Col("exposures_364d", "int", "offers sent in 364 days"),
-    Col("exposure_recency_days", "double", "days since an offer was last sent; null: never", null=True),
-    Col("redemptions_364d", "int", "redemptions in 364 days"),
-    Col("redemption_rate_364d", "double", "offers used within their label window over offers sent in 364 days, 0 to 1; null: none sent", null=True),
-    Col("signs_364d", "int", "views and bought order lines of products with a known category in 364 days"),
-    Col("categories_364d", "int", "top-level categories viewed or bought in 364 days"),
-    Col("top_category_share", "double", "share of the strongest category in the signs; null: no sign", null=True),
-    Col("age_band", "string", "newest known before as_of", null=True),
-    Col("gender", "string", "newest known before as_of", null=True),
-    Col("region", "string", "newest known before as_of", null=True),
-)  # fmt: skip
+USER_FEATURE_COLUMNS = tuple(feature.column for feature in FEATURES)
 """Numbers and categories that models may use: the same in `user_features` and in `examples`."""
-
-USER_PROFILE_COLUMNS = (
-    Col("category_affinity", "map<string,double>", "top-level category to its share of signs_364d, sums to 1; empty: no sign"),
-    Col("brand_affinity", "map<string,double>", "brand to its share of signs_364d, the strongest `brand_limit`"),
-)  # fmt: skip
-"""Maps for people, reports and reasons; no model reads them."""
 
 OFFER_CONTEXT_COLUMNS = (
     Col("kind", "string", "kind of offer; `none` for nothing"),
@@ -183,7 +123,21 @@ USER_FEATURES = Table(
     grain="one user as of one day",
     key=("as_of", "user_id"),
     partition="as_of",
-    columns=(_AS_OF, _USER, *USER_FEATURE_COLUMNS, *USER_PROFILE_COLUMNS),
+    columns=(_AS_OF, _USER, *USER_FEATURE_COLUMNS),
+)
+
+USER_PROFILES = Table(
+    name="user_profiles",
+    layer="gold",
+    grain="what one user likes as of the day of one run, for people, reports and reasons; no model reads it",
+    key=("as_of", "user_id"),
+    partition="as_of",
+    columns=(
+        _AS_OF,
+        _USER,
+        Col("category_affinity", "map<string,double>", "top-level category to its share of signs_364d, sums to 1"),
+        Col("brand_affinity", "map<string,double>", "brand to its share of signs_364d, the strongest `brand_limit`"),
+    ),
 )
 
 PRODUCT_FEATURES = Table(
@@ -258,6 +212,29 @@ EXAMPLES = Table(
     ),
 )
 
+_LAST = (
+    Col("times", "array<timestamp>", "when, oldest first"),
+    Col("event_types", "array<string>", "what, as in `clicks`; `purchase`: a bought order line"),
+    Col("product_ids", "array<string>", "of which product; null: none"),
+    Col("most", "int", "`features.sequence_length` of then: the arrays have as many events at most"),
+)
+SEQUENCES = Table(
+    name="sequences",
+    layer="gold",
+    grain="the last events of one user as of one day; users without an event have no row",
+    key=("as_of", "user_id"),
+    partition="as_of",
+    columns=(_AS_OF, _USER, *_LAST),
+)
+EXAMPLE_SEQUENCES = Table(
+    name="example_sequences",
+    layer="gold",
+    grain="the last events of an example's user as of the day it was shown; examples without an event have no row",
+    key=("exposure_id",),
+    mode="merge",
+    columns=(Col("exposure_id", "string", "the exposure"), _USER, *_LAST),
+)
+
 _ITEM = "struct<product_id:string,score:double,source:string>"
 CANDIDATES = Table(
     name="candidates",
@@ -326,6 +303,6 @@ USER_OFFERS = Table(
 )
 
 TABLES = (
-    USER_DAYS, USER_CATEGORY_DAYS, USER_FEATURES, PRODUCT_FEATURES, INTERACTIONS, USER_INDEX, PRODUCT_INDEX, EXAMPLES, CANDIDATES,
-    OFFER_SCORES, USER_OFFERS,
+    USER_DAYS, USER_CATEGORY_DAYS, USER_FEATURES, USER_PROFILES, PRODUCT_FEATURES, INTERACTIONS, SEQUENCES, USER_INDEX,
+    PRODUCT_INDEX, EXAMPLES, EXAMPLE_SEQUENCES, CANDIDATES, OFFER_SCORES, USER_OFFERS,
 )  # fmt: skip

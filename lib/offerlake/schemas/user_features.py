@@ -1,0 +1,220 @@
+"""The registry of what is known of a user as of a day: each feature is declared here, once.
+
+A formula is Spark SQL over
+
+* `<sum>_<w>d`: what `user_days` holds, summed over the w days before the day (any column of it, any w; bigint, money in
+  ten-thousandths); its windows are worked out because formulas name them
+* `<moment>_age`: days (with their fraction) since a moment of `user_days`, or since `signup_time`; null: never
+* `shop_<sum>`: the sum over 364 days and everybody
+* `signs_364d`, `categories_364d`, `top_category_share`, `viewed_price_position_364d`, `bought_price_position_364d`:
+  what `affinity.interests` makes of `user_category_days`; null without a sign
+* `age_band`, `gender`, `region` of the newest version of the user known on the day
+* `prior_orders`, `prior_sessions`: the settings `features.*`
+
+`features.users` computes them, `offerlake features --markdown` writes the page docs/user_features.md.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from offerlake.schemas.model import Col
+from offerlake.schemas.silver import OFFER_KINDS
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One number or category that models may use.
+
+    Attributes:
+        name: Its column; a window stands at its end, in days.
+        type: SQL type.
+        unit: What it is counted in.
+        formula: See above.
+        meaning: What it says, with range and what null means.
+        why: What it tells a model that others do not.
+        null: Whether it may be missing.
+    """
+
+    name: str
+    type: str
+    unit: str
+    formula: str
+    meaning: str
+    why: str
+    null: bool = False
+
+    @property
+    def column(self) -> Col:
+        """Its column in a table."""
+        return Col(self.name, self.type, self.meaning, null=self.null)
+
+
+def _counts(name: str, meaning: str, why: str, *windows: int) -> tuple[Feature, ...]:
+    """Sums of one column over several windows."""
+    made = []
+    for days in windows:
+        called = f"{name}_{days}d"
+        made.append(Feature(called, "int", "count", called, f"{meaning} in {days} days", why))
+    return tuple(made)
+
+
+def _money(*windows: int) -> tuple[Feature, ...]:
+    meaning = "net amount spent in {} days, returns taken off"
+    why = "what is left after returns; the windows together show a trend"
+    return tuple(
+        Feature(f"money_{days}d", "double", "money", f"money_{days}d / 10000", meaning.format(days), why)
+        for days in windows
+    )
+
+
+def _a_session(name: str, of: str, meaning: str, why: str) -> Feature:
+    """How often something happens in a session of a year, drawn to the shop's mean."""
+    prior = f"prior_sessions * try_divide(shop_{of}, shop_sessions)"
+    formula = f"({of}_364d + {prior}) / (sessions_364d + prior_sessions)"
+    return Feature(name, "double", "a session", formula, meaning, why, null=True)
+
+
+def _share(
+    name: str, part: str, whole: str, meaning: str, why: str, *, unit: str = "share", most: float | None = None
+) -> Feature:
+    """A ratio; null where there is nothing to divide by."""
+    ratio = f"try_divide({part}, {whole})"
+    return Feature(name, "double", unit, ratio if most is None else f"least({most}D, {ratio})", meaning, why, null=True)
+
+
+_TYPICAL = "(spent_364d + prior_orders * try_divide(shop_spent, shop_orders)) / (orders_364d + prior_orders) / 10000"
+
+FAMILIES: dict[str, tuple[Feature, ...]] = {
+    "tenure": (
+        Feature("tenure_days", "double", "days", "greatest(signup_time_age, first_click_age, first_order_age)",
+                "days since the first sign of the user (signup, click or order); null: no sign",
+                "newcomers differ from regulars with the same counts", null=True),
+    ),
+    "orders and money": (
+        Feature("order_recency_days", "double", "days", "last_order_age",
+                "days since the last order; null: never ordered", "the strongest single sign of a next order", null=True),
+        *_counts("orders", "orders", "how often, lately and over the year", 28, 84, 364),
+        *_money(28, 84, 364),
+        Feature("units_364d", "int", "units", "units_364d", "units bought in 364 days, returns not taken off",
+                "volume apart from price"),
+        Feature("order_value_364d", "double", "money", "try_divide(spent_364d, orders_364d) / 10000",
+                "mean net amount of an order in 364 days, returns not taken off; null: none",
+                "size of the basket as observed", null=True),
+        Feature("typical_order_value", "double", "money", _TYPICAL,
+                "order_value_364d, drawn to the shop's mean as if by `prior_orders` more orders; null: the shop has no order",
+                "size of the basket that newcomers have too; decides which minimum spends are in reach", null=True),
+        _share("returned_share_364d", "returned_units_364d", "units_364d",
+               "returned units over units bought in 364 days, 0 to 1; null: none bought",
+               "what comes back earns nothing", most=1.0),
+    ),
+    "discounts": (
+        _share("discount_share_364d", "discounts_364d", "gross_364d",
+               "discounts over gross amount in 364 days, 0 to 1; null: none",
+               "how deep the discounts are that a user buys at", most=1.0),
+        _share("discounted_share_364d", "discounted_lines_364d", "lines_364d",
+               "order lines with a discount over all in 364 days, 0 to 1; null: none",
+               "how often a user waits for one"),
+        *_counts("coupon_lines", "order lines with a coupon, anybody's,", "handles coupons at all", 364),
+    ),
+    "visits and funnel": (
+        Feature("visit_recency_days", "double", "days", "last_click_age",
+                "days since the last click; null: never seen", "still around, bought or not", null=True),
+        *_counts("sessions", "sessions", "how often, from this week to the year", 7, 28, 84, 364),
+        *_counts("views", "product views", "interest before any decision", 28, 84, 364),
+        *_counts("carts", "products put into the cart", "intent, nearest to an order", 28, 84, 364),
+        *_counts("cart_removals", "products taken out of the cart", "second thoughts, often about the price", 84),
+        *_counts("searches", "searches", "comes with something in mind", 84),
+        _share("cart_rate_84d", "carts_84d", "views_84d", "carts over views in 84 days, may exceed 1; null: no view",
+               "first step of the funnel, lately", unit="ratio"),
+        _share("cart_rate_364d", "carts_364d", "views_364d",
+               "carts over views in 364 days, may exceed 1; null: no view", "the same, steadier", unit="ratio"),
+        _share("conversion_84d", "orders_84d", "sessions_84d",
+               "orders over sessions in 84 days, may exceed 1; null: no session", "the whole funnel", unit="ratio"),
+    ),
+    "prices": (
+        Feature("viewed_price_position_364d", "double", "rank", "viewed_price_position_364d",
+                "mean over viewed products of the price's rank in its top category, 0 cheapest to 1; null: none",
+                "price level that a user looks at", null=True),
+        Feature("bought_price_position_364d", "double", "rank", "bought_price_position_364d",
+                "the same over bought order lines", "price level that a user pays; below the one looked at: held back",
+                null=True),
+    ),
+    "offers on the site": (
+        *_counts("offer_views", "offers seen on the site", "chances to click", 84),
+        *_counts("offer_clicks", "offers clicked on the site", "reacts to offers", 84),
+        *_counts("content_views", "content pages seen", "can be reached without a discount", 84),
+        _a_session("offer_view_rate", "offer_views",
+                   "offers seen on the site a session in 364 days, drawn to the shop's mean as if by `prior_sessions` more sessions; null: nobody was ever seen",
+                   "looks for offers, or past them"),
+        _a_session("offer_click_rate", "offer_clicks", "offers clicked a session, likewise", "liking of offers at all"),
+        *(
+            _a_session(f"click_rate_{kind}", f"clicked_{kind}", f"offers of the kind {kind} clicked a session, likewise",
+                       "liking of this kind")
+            for kind in OFFER_KINDS
+        ),
+    ),
+    "offers sent": (
+        *_counts("exposures", "offers sent", "how much has been sent already: fatigue", 28, 84, 364),
+        Feature("exposure_recency_days", "double", "days", "last_sent_age",
+                "days since an offer was last sent; null: never", "rested, or asked again at once", null=True),
+        *_counts("redemptions", "redemptions", "uses what is given", 364),
+        _share("redemption_rate_364d", "used_364d", "exposures_364d",
+               "offers used within their label window over offers sent in 364 days, 0 to 1; null: none sent",
+               "the past mean of the label `redeemed`"),
+    ),
+    "interests": (
+        Feature("signs_364d", "int", "count", "coalesce(signs_364d, 0)",
+                "views and bought order lines of products with a known category in 364 days",
+                "how much the shares below rest on"),
+        Feature("categories_364d", "int", "count", "coalesce(categories_364d, 0)",
+                "top-level categories viewed or bought in 364 days", "breadth"),
+        Feature("top_category_share", "double", "share", "top_category_share",
+                "share of the strongest category in the signs; null: no sign", "concentration", null=True),
+    ),
+    "who they are": tuple(
+        Feature(name, "string", "category", name, "newest known before as_of", "as far as the shop knows it", null=True)
+        for name in ("age_band", "gender", "region")
+    ),
+}  # fmt: skip
+"""Family to its features, in the order of the columns."""
+
+FEATURES: tuple[Feature, ...] = tuple(feature for family in FAMILIES.values() for feature in family)
+
+
+def windows_of(names: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    """Of these sums, the windows in days that formulas name, ascending."""
+    found: dict[str, set[int]] = {name: set() for name in names}
+    for feature in FEATURES:
+        for name, days in re.findall(r"\b([a-z_]+)_(\d+)d\b", feature.formula):
+            if name in found:
+                found[name].add(int(days))
+    return {name: tuple(sorted(windows)) for name, windows in found.items() if windows}
+
+
+def shop_sums() -> tuple[str, ...]:
+    """The sums over everybody that formulas name."""
+    return tuple(sorted({name for each in FEATURES for name in re.findall(r"\bshop_([a-z_]+)\b", each.formula)}))
+
+
+def page() -> str:
+    """The page docs/user_features.md."""
+    lines = [
+        "# Features of users\n",
+        "Generated by `offerlake features --markdown > docs/user_features.md` from",
+        "`lib/offerlake/schemas/user_features.py`; do not edit. [features.md](features.md) says what the two clocks mean.\n",
+        "In formulas `x_84d` is the sum of the column `x` of [`user_days`](tables.md) over the 84 days before the day,",
+        "money in ten-thousandths; `x_age` the days since a moment; `shop_x` the sum over 364 days and everybody.\n",
+    ]
+    for family, features in FAMILIES.items():
+        lines += [
+            f"## {family[0].upper()}{family[1:]}\n",
+            "| feature | unit | meaning | formula | why |",
+            "|---|---|---|---|---|",
+        ]
+        lines += [
+            f"| `{each.name}` | {each.unit} | {each.meaning} | `{each.formula}` | {each.why} |" for each in features
+        ]
+        lines.append("")
+    return "\n".join(lines)
