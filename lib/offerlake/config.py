@@ -72,6 +72,11 @@ class CleanSettings(_Section):
     unknown_consent: bool
 
 
+class QualitySettings(_Section):
+    expectations: str | None
+    days: Positive
+
+
 class FeatureSettings(_Section):
     brand_limit: Positive
     margin_rate: Share
@@ -191,6 +196,7 @@ class Settings(_Section):
     retention: RetentionSettings
     ingest: IngestSettings
     clean: CleanSettings
+    quality: QualitySettings
     features: FeatureSettings
     examples: ExampleSettings
     recommend: RecommendSettings

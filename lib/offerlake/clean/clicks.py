@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from offerlake.clean.bots import bot_reason
@@ -10,6 +12,7 @@ from offerlake.clean.parse import Parser, Reading
 from offerlake.clean.quarantine import (
     Cleaned,
     apart,
+    expect,
     first_wins,
     mark_products,
     refuse,
@@ -26,7 +29,14 @@ FEED, JOB = "clicks", "clean_clicks"
 
 
 def clean_clicks(
-    raw: DataFrame, *, products: DataFrame, users: DataFrame, settings: CleanSettings, reading: Reading, quote: int
+    raw: DataFrame,
+    *,
+    products: DataFrame,
+    users: DataFrame,
+    settings: CleanSettings,
+    reading: Reading,
+    quote: int,
+    expected: Sequence[Column] = (),
 ) -> Cleaned:
     """Cleans the click log.
 
@@ -40,8 +50,9 @@ def clean_clicks(
         settings: Of cleaning.
         reading: How the feed's values are written.
         quote: Characters of a refused value that its reason quotes.
+        expected: Further reasons to refuse a typed record: a string, or null.
     """
-    kept = parsed(raw, settings, Parser(reading, quote))
+    kept = expect(parsed(raw, settings, Parser(reading, quote)), expected)
     strict = settings.unknown_products == "quarantine"
     kept = mark_products(first_wins(kept, ["event_id"]), products, strict=strict, quote=quote)
     if settings.unknown_users == "quarantine":

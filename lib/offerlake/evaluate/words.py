@@ -32,6 +32,7 @@ FEEDS = {
     "exposures": "Offers sent",
     "redemptions": "Offers used",
 }
+TABLES = {"order_lines": FEEDS["orders"], **FEEDS}
 REJECTIONS = {
     "malformed_csv": "A broken line",
     "malformed_json": "Not readable as JSON",
@@ -43,6 +44,7 @@ REJECTIONS = {
     "clock_skew": "It happened later than it arrived: a wrong clock",
     "changed": "The same record came again with other content",
     "bot": "Made by a program, not a person",
+    "expectation": "Not what the shop says it should be",
     "return_without_purchase": "A return of something never bought",
 }
 SILENT = {
@@ -73,6 +75,7 @@ POLICIES = {
 }
 JOBS = {
     "ingest": "Read the files",
+    "check_quality": "Check that the data are as expected",
     "build_activity": "Add up what customers did by day",
     "build_products": "Describe products and who likes them",
     "build_features": "Describe customers",
