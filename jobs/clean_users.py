@@ -14,6 +14,7 @@ def run(ctx: Context) -> None:
         ctx.read("raw_users"),
         reading=load_source(ctx.settings.run.source).feed("users"),
         quote=ctx.settings.ingest.max_value_chars,
+        test_users=ctx.settings.clean.test_users,
         expected=refusals(ctx.settings.quality, "users", quote=ctx.settings.ingest.max_value_chars),
     )
     with cleaned.held() as counts:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from offerlake.clean.bots import bot_reason
+from offerlake.clean.accounts import refuse_test_accounts
+from offerlake.clean.bots import known_agent, suspicion
 from offerlake.clean.parse import Parser, Reading
 from offerlake.clean.quarantine import (
     Cleaned,
@@ -58,9 +59,13 @@ def clean_clicks(
     if settings.unknown_users == "quarantine":
         kept = refuse_unknown(kept, "user_id", users, quote=quote)
     browser = F.coalesce(F.concat(F.lit("browser:"), "anonymous_id"), F.concat(F.lit("user:"), "user_id"))
-    kept = with_sessions(kept, visitor=apart(browser), gap_minutes=settings.session_gap_minutes)
-    reason = bot_reason(settings)
-    kept = refuse(kept, reason.isNotNull(), reason).withColumn("event_date", F.to_date("event_time"))
+    kept = with_sessions(
+        kept, visitor=apart(browser), gap_minutes=settings.session_gap_minutes, marks=known_agent(settings)
+    )
+    kept = refuse_test_accounts(kept, settings.test_users, quote=quote)
+    found = suspicion(settings)
+    kept = refuse(kept, found.score >= settings.bot_score, *found.reasons)
+    kept = kept.withColumn("event_date", F.to_date("event_time"))
     return settle(table("clicks"), FEED, JOB, kept)
 
 

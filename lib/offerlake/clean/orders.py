@@ -8,6 +8,7 @@ from dataclasses import replace
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from offerlake.clean.accounts import refuse_test_accounts
 from offerlake.clean.parse import Cell, Parser, Reading
 from offerlake.clean.quarantine import (
     Cleaned,
@@ -57,6 +58,7 @@ def clean_orders(
     if not reading.has_prices:
         raw = _with_list_prices(raw, products, Parser(reading, quote))
     kept = expect(parsed(raw, settings, Parser(reading, quote)), expected)
+    kept = refuse_test_accounts(kept, settings.test_users, quote=quote)
     strict = settings.unknown_products == "quarantine"
     kept = mark_products(first_wins(kept, ["order_id", "line_id"]), products, strict=strict, quote=quote)
     if settings.unknown_users == "quarantine":

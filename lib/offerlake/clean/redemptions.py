@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from offerlake.clean.accounts import refuse_test_accounts
 from offerlake.clean.parse import Parser, Reading
 from offerlake.clean.quarantine import Cleaned, expect, first_wins, refuse_unknown, settle, typed
 from offerlake.config import CleanSettings
@@ -37,6 +38,7 @@ def clean_redemptions(
         expected: Further reasons to refuse a typed record: a string, or null.
     """
     kept = expect(parsed(raw, settings, Parser(reading, quote)), expected)
+    kept = refuse_test_accounts(kept, settings.test_users, quote=quote)
     kept = refuse_unknown(first_wins(kept, ["redemption_id"]), "offer_id", offers, quote=quote)
     if settings.unknown_users == "quarantine":
         kept = refuse_unknown(kept, "user_id", users, quote=quote)

@@ -43,6 +43,7 @@ REJECTIONS = {
     "unknown": "A customer, product, offer or word that is not known",
     "clock_skew": "It happened later than it arrived: a wrong clock",
     "changed": "The same record came again with other content",
+    "test_account": "Of an account that the shop tests with",
     "bot": "Made by a program, not a person",
     "expectation": "Not what the shop says it should be",
     "return_without_purchase": "A return of something never bought",
