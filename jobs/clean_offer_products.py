@@ -5,6 +5,7 @@ from __future__ import annotations
 from offerlake.clean.offer_products import clean_offer_products
 from offerlake.ingest.mapping import load_source
 from offerlake.job import Context, Job, main
+from offerlake.quality.rows import refusals
 
 
 def run(ctx: Context) -> None:
@@ -15,6 +16,7 @@ def run(ctx: Context) -> None:
         settings=ctx.settings.clean,
         reading=load_source(ctx.settings.run.source).feed("offer_products"),
         quote=ctx.settings.ingest.max_value_chars,
+        expected=refusals(ctx.settings.quality, "offer_products", quote=ctx.settings.ingest.max_value_chars),
     )
     with cleaned.held() as counts:
         quarantined = ctx.write("quarantine", cleaned.quarantined, where={"job": JOB.name})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from offerlake.clean.offers import clean_offers
 from offerlake.ingest.mapping import load_source
 from offerlake.job import Context, Job, main
+from offerlake.quality.rows import refusals
 
 
 def run(ctx: Context) -> None:
@@ -14,6 +15,7 @@ def run(ctx: Context) -> None:
         settings=ctx.settings.clean,
         reading=load_source(ctx.settings.run.source).feed("offers"),
         quote=ctx.settings.ingest.max_value_chars,
+        expected=refusals(ctx.settings.quality, "offers", quote=ctx.settings.ingest.max_value_chars),
     )
     with cleaned.held() as counts:
         quarantined = ctx.write("quarantine", cleaned.quarantined, where={"job": JOB.name})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from offerlake.clean.users import clean_users
 from offerlake.ingest.mapping import load_source
 from offerlake.job import Context, Job, main
+from offerlake.quality.rows import refusals
 
 
 def run(ctx: Context) -> None:
@@ -13,6 +14,8 @@ def run(ctx: Context) -> None:
         ctx.read("raw_users"),
         reading=load_source(ctx.settings.run.source).feed("users"),
         quote=ctx.settings.ingest.max_value_chars,
+        test_users=ctx.settings.clean.test_users,
+        expected=refusals(ctx.settings.quality, "users", quote=ctx.settings.ingest.max_value_chars),
     )
     with cleaned.held() as counts:
         quarantined = ctx.write("quarantine", cleaned.quarantined, where={"job": JOB.name})

@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 
 from offerlake import files
 from offerlake.evaluate import facts
+from offerlake.evaluate.checks import checks
 from offerlake.evaluate.report import render
 from offerlake.job import Context, Job, main
 from offerlake.ledger import code_version
@@ -20,6 +21,7 @@ def run(ctx: Context) -> None:
     chosen = ctx.read("user_offers").where(this_run & (F.col("as_of") == F.lit(ctx.as_of)))
     numbers = facts.metrics(ctx.read("metrics").where(this_run))
     received, rejected = facts.feeds(numbers, ctx.read("quarantine"), FEEDS)
+    expected = checks(ctx.read("expectations").where(this_run)) if ctx.lake.exists("expectations") else ()
     page = render(
         facts.Facts(
             run_id=ctx.run_id,
@@ -29,6 +31,7 @@ def run(ctx: Context) -> None:
             metrics=numbers,
             feeds=received,
             rejections=rejected,
+            checks=expected,
             groups=facts.groups(chosen),
             silent=facts.silent(chosen),
             promises=facts.promises(ctx.read("offer_scores").where(F.col("as_of") == F.lit(ctx.as_of))),
@@ -42,7 +45,8 @@ def run(ctx: Context) -> None:
 
 JOB = Job(
     name="report",
-    reads=("metrics", "runs", "user_offers", "quarantine", "offer_scores", "models", "publish"),  # the last of all
+    # The last of all.
+    reads=("metrics", "runs", "user_offers", "quarantine", "expectations", "offer_scores", "models", "publish"),
     writes=("report",),
     run=run,
 )

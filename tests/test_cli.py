@@ -213,3 +213,20 @@ def test_json_stays_alone_on_stdout_while_spark_talks(tmp_path: Path) -> None:
     done = _offerlake("show", "users", "--lake", str(tmp_path / "lake"), *small, "--json", cwd=tmp_path)
     assert done.returncode == 1
     assert _error(done)["message"].startswith("table users does not exist")
+
+
+def test_expectations_are_checked_without_java(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("users: [{column: region, not_null: true, share: 0.5, severity: stop}]", encoding="utf-8")
+    found = json.loads(_offerlake("quality", "check", str(file), "--json", env=NO_JAVA).stdout)
+    said = {"name": "region_not_null", "severity": "stop", "expected": 'column: "region", share: 0.5, not_null: true'}
+    assert found == {"ok": True, "tables": {"users": [said]}}
+    own = _offerlake("quality", "check", env=NO_JAVA).stdout.splitlines()
+    assert own[-1].endswith("tables are right.")
+    assert any(line.startswith("order_lines.order_id_line_id_unique (stop): unique: ") for line in own)
+    file.write_text("users: [{column: regoin, not_null: true}]", encoding="utf-8")
+    done = _offerlake("quality", "check", str(file), "--json", env=NO_JAVA)
+    assert done.returncode == 2
+    assert _error(done)["fix"] == "Did you mean region?"
+    run = _offerlake(*DAY, "--set", f"quality.expectations={file}", "--json", env=NO_JAVA)
+    assert "unknown column 'regoin'" in _error(run)["message"], "told before Spark starts"

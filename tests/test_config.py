@@ -73,6 +73,8 @@ def test_an_unknown_setting_names_the_nearest(
         ("response.label=bought", "response.label"),
         ("response.folds=1", "response.folds"),
         ("run.seed=many", "run.seed"),
+        ("clean.bot_agents='('", "clean.bot_agents"),
+        ("quality.days=0", "quality.days"),
         ("deep.hidden=[0]", "deep.hidden.0"),
         ("simulate.products=2005", "simulate.products"),
     ],

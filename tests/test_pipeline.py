@@ -14,10 +14,11 @@ from pyspark.sql import SparkSession
 import offerlake
 from offerlake import pipeline
 from offerlake.config import Settings
-from offerlake.errors import ConfigError, DataError, EnvironmentProblem
+from offerlake.errors import ConfigError, DataError, EnvironmentProblem, GateError
 from offerlake.job import Job
 from offerlake.lanes import Lanes, upstream
 from offerlake.ledger import ASSIGN, PIPELINE, PUBLISH, Ledger, choose_run_id, jobs_dir, run_id_of
+from offerlake.schemas import TABLES
 from offerlake.tables import Lake
 
 DAY = date(2025, 9, 3)
@@ -97,6 +98,41 @@ def test_the_shipped_jobs_are_a_graph() -> None:
     assert next(iter(jobs)) == "ingest"
     for name, job in jobs.items():
         assert job.writes, name
+
+
+def test_what_reads_what_a_gate_reads_waits_for_it_but_for_what_the_gate_waits_for(folder: Path) -> None:
+    _write(folder, "z", reads=("users", "quarantine"), writes=("expectations",), more=", gate=True")
+    _write(folder, "d", reads=("raw_users", "users"), writes=("quarantine",))
+    before = upstream(pipeline.load_jobs(folder))
+    assert before == {"c": set(), "d": {"c"}, "z": {"c", "d"}, "b": {"c", "d", "z"}, "a": {"b"}}
+    assert list(pipeline.load_jobs(folder)) == ["c", "d", "z", "b", "a"]
+
+
+def test_no_shipped_job_builds_on_silver_that_has_not_been_checked() -> None:
+    jobs = pipeline.load_jobs()
+    before = upstream(jobs)
+    silver = {name for name, contract in TABLES.items() if contract.layer == "silver"}
+    building = {name for name, job in jobs.items() if silver & {*job.reads}} - {"check_quality"}
+    cleaning = {name for name in building if name.startswith("clean_")}
+    assert building - cleaning > {"build_activity", "build_products", "score_offers", "assign_offers"}
+    assert all("check_quality" in before[name] for name in building - cleaning)
+    assert before["check_quality"] == {name for name in jobs if name == "ingest" or name.startswith("clean_")}
+
+
+def test_nothing_behind_a_gate_that_refuses_is_begun() -> None:
+    gate = Job(name="gate", reads=("in's",), writes=("noted",), run=lambda _: None, gate=True)
+    jobs = {job.name: job for job in (_job("in"), gate, _job("build", "in's"), _job("train", "build's"), _job("else"))}
+    did: list[str] = []
+
+    def work(job: Job) -> bool:
+        did.append(job.name)
+        if job.gate:
+            raise GateError("clicks: got none", fix="Land them.")
+        return True
+
+    with pytest.raises(GateError, match="clicks: got none"):
+        _lanes(jobs, work, lanes=2)
+    assert {"in", "gate"} <= {*did} <= {"in", "gate", "else"}
 
 
 def test_the_truth_of_a_test_shop_is_read_by_evaluate_alone_and_after_the_assignment() -> None:

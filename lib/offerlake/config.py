@@ -16,14 +16,25 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from offerlake.errors import ConfigError
 
 ENV_PREFIX = "OFFERLAKE__"
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    return text
+
+
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
 Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
 
 
 class _Section(BaseModel):
@@ -66,10 +77,19 @@ class CleanSettings(_Section):
     unknown_users: Literal["flag", "quarantine"]
     bot_events_per_minute: Annotated[float, Field(gt=0)]
     bot_min_events: Positive
-    bot_pause_spread: Annotated[float, Field(ge=0)]
+    bot_pause_spread: Annotated[float, Field(gt=0)]
+    bot_hours: Annotated[float, Field(gt=0)]
+    bot_agents: Pattern
+    bot_score: Annotated[float, Field(gt=0, le=1)]
+    test_users: tuple[str, ...]
     max_money: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     max_quantity: Positive
     unknown_consent: bool
+
+
+class QualitySettings(_Section):
+    expectations: str | None
+    days: Positive
 
 
 class FeatureSettings(_Section):
@@ -193,6 +213,7 @@ class Settings(_Section):
     retention: RetentionSettings
     ingest: IngestSettings
     clean: CleanSettings
+    quality: QualitySettings
     features: FeatureSettings
     examples: ExampleSettings
     recommend: RecommendSettings

@@ -16,6 +16,7 @@ from offerlake.config import Settings, load_settings
 from offerlake.errors import ConfigError, MissingTableError
 from offerlake.lanes import Progress
 from offerlake.ledger import published_runs, run_id_of
+from offerlake.quality.expectations import load_expectations
 from offerlake.schemas import TABLES
 from offerlake.tables import Lake
 
@@ -72,9 +73,11 @@ def check(settings: Settings, data: Data, places: Places) -> None:
     """Finds what would stop `prepare`, before Spark starts.
 
     Raises:
-        ConfigError: The folders hold another demo, or something else; settings do not fit together.
+        ConfigError: The folders hold another demo, or something else; settings do not fit together; the expectations
+            are wrong.
         EnvironmentProblem: The real data is not installed.
     """
+    load_expectations(settings.quality)
     marker = places.landing / _MARKER
     if marker.is_file():
         if json.loads(marker.read_text(encoding="utf-8")) != _wanted(settings, data):

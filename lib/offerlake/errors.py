@@ -6,6 +6,9 @@ and carries the exit code with which the command line ends.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class OfferlakeError(Exception):
     """Base of all errors that are a user's to mend.
@@ -58,3 +61,10 @@ class GateError(OfferlakeError, RuntimeError):
     """A quality gate refused to go on."""
 
     exit_code = 3
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The fix for an unknown name: a sentence with the nearest right one, or all of them."""
+    there = list(names)
+    near = difflib.get_close_matches(name.lower(), there, n=1)
+    return f"Did you mean {near[0]}?" if near else f"There are {', '.join(there)}."

@@ -52,6 +52,7 @@ class Job:
         when: Whether the settings want it at all.
         main_thread: Whether it has to run in the process's main thread.
         looks_outside: Whether it reads what no table tells of: it is never left out.
+        gate: Whether it may stop the run: who reads one of the tables it reads waits for it, but for those before it.
         needs: Packages that it imports with these settings and that an installation may lack.
     """
 
@@ -62,6 +63,7 @@ class Job:
     when: Callable[[Settings], bool] = lambda _: True
     main_thread: bool = False
     looks_outside: bool = False
+    gate: bool = False
     needs: Callable[[Settings], tuple[Need, ...]] = lambda _: ()
 
     def check_packages(self, settings: Settings) -> None:

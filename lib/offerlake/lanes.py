@@ -25,16 +25,34 @@ class Progress:
 def upstream(jobs: dict[str, Job]) -> dict[str, set[str]]:
     """Each job's name to those whose output it reads.
 
-    `quarantine` is written by several jobs, each its own slice; who reads it comes after all of them.
+    `quarantine` is written by several jobs, each its own slice; who reads it comes after all of them. What a gate has
+    to pass, others read only after it.
     """
     writers: dict[str, set[str]] = {}
     for job in jobs.values():
         for name in job.writes:
             writers.setdefault(name, set()).add(job.name)
-    return {
+    before = {
         job.name: {writer for name in job.reads for writer in writers.get(name, set()) if writer != job.name}
         for job in jobs.values()
     }
+    for gate in [job for job in jobs.values() if job.gate]:
+        ahead = {gate.name, *_all_before(before, gate.name)}
+        for job in jobs.values():
+            if job.name not in ahead and {*job.reads} & {*gate.reads}:
+                before[job.name].add(gate.name)
+    return before
+
+
+def _all_before(before: dict[str, set[str]], name: str) -> set[str]:
+    """All that a job waits for, directly or not."""
+    found: set[str] = set()
+    ahead = [name]
+    while ahead:
+        new = before[ahead.pop()] - found
+        found |= new
+        ahead += new
+    return found
 
 
 class Lanes:

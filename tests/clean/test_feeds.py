@@ -231,6 +231,28 @@ def test_orders(spark: SparkSession, clean: CleanSettings, known: dict[str, Any]
     assert [good[key, "1"]["known_product"] for key in ("1", "2")] == [True, False]
 
 
+def test_test_accounts_are_refused_in_whatever_feed_they_are(
+    spark: SparkSession, clean: CleanSettings, known: dict[str, Any]
+) -> None:
+    mine = clean.model_copy(update={"test_users": ("test-*",)})
+    wanted = ["good", "test_account:user_id"]
+    both = ("u1", "test-1")
+    orders = cleaned_orders(spark, mine, known, [{**ORDER, "order_id": user, "user_id": user} for user in both])
+    assert outcomes(orders) == wanted
+    shown = {"shown_at": AT, "arrived_at": LATER, "policy": "p"}
+    exposures = clean_exposures(
+        raw(spark, "exposures", [{**shown, "exposure_id": user, "user_id": user} for user in both]),
+        offers=known["offers"],
+        users=known["users"],
+        settings=mine,
+        reading=Said(),
+        quote=50,
+    )
+    assert outcomes(exposures) == wanted
+    people = raw(spark, "users", [{"user_id": user} for user in both])
+    assert outcomes(clean_users(people, reading=Said(), quote=50, test_users=mine.test_users)) == wanted
+
+
 def test_products(spark: SparkSession, clean: CleanSettings) -> None:
     base = {
         "product_id": "p1",

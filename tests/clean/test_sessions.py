@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
@@ -78,6 +79,45 @@ def test_bots_by_rate_and_by_regularity(spark: SparkSession, settings: Settings)
     human = [click(f"h{k}", k * 20 + (k * 7 % 19) - 9, user="human") for k in range(40)]
     later = [click("f-later", 7200, browser="fast")]
     found = cleaned(spark, settings, [*fast, *short, *even, *human, *later])
-    assert outcomes(found) == ["bot:rate"] * 30 + ["good"] * 29 + ["bot:pause_spread"] * 30 + ["good"] * 41
+    by_rate, by_spread = ["bot:score+bot:rate"], ["bot:score+bot:pause_spread"]
+    assert outcomes(found) == by_rate * 30 + ["good"] * 29 + by_spread * 30 + ["good"] * 41
     reasons = found.quarantined.select(F.explode("reasons")).distinct().collect()
-    assert sorted(row[0] for row in reasons) == ["bot:pause_spread=0.0", "bot:rate=58.8/min"]
+    assert sorted(row[0] for row in reasons) == ["bot:pause_spread=0.0", "bot:rate=58.8/min", "bot:score=1.0"]
+
+
+def test_signs_add_up_and_the_agent_alone_is_enough(spark: SparkSession, settings: Settings) -> None:
+    """24 events a minute are a sign of 0.247, pauses that spread by 0.11 of one of 0.38: together 0.53."""
+    two = [click(f"t{k}", k * 2.5 + (k % 2) * 0.275, browser="two") for k in range(40)]
+    one = [click(f"o{k}", k * 2.5 + (k % 7) * 0.3, browser="one") for k in range(40)]
+    agent = [{**click("g1", 0, browser="g"), "device": "Googlebot/2.1"}, click("g2", 60, browser="g")]
+    phone = [{**click("c1", 0, browser="c"), "device": "Mozilla/5.0 (Linux; CUBOT KING KONG)"}]
+    # An event about every 20 minutes for two days and no pause of 30: no person.
+    sleepless = [click(f"n{k}", k * 1200 + (k * 7 % 19) * 30, user="n") for k in range(144)]
+    found = cleaned(spark, settings, [*two, *one, *agent, *phone, *sleepless])
+    both = ["bot:score+bot:rate+bot:pause_spread"] * 40
+    assert outcomes(found) == [
+        *both, *["good"] * 40, *["bot:score+bot:agent"] * 2, "good", *["bot:score+bot:no_pause"] * 144,
+    ]  # fmt: skip
+    told = {tuple(row["reasons"][1:]): row["reasons"][0] for row in found.quarantined.collect()}
+    score = told.pop(("bot:rate=23.9/min", "bot:pause_spread=0.11"))
+    assert float(score.removeprefix("bot:score=")) == pytest.approx(0.53, abs=0.02)
+    assert told == {("bot:agent=known",): "bot:score=1.0", ("bot:no_pause=47.8h",): "bot:score=1.0"}
+
+
+def test_test_accounts_are_refused_with_what_they_did_before_they_logged_in(
+    spark: SparkSession, settings: Settings
+) -> None:
+    rows = [
+        click("a1", 0, browser="b1"),
+        click("a2", 60, user="test-7", browser="b1"),
+        click("a3", 0, user="u.test-7"),
+        click("a4", 0, user="qa+1"),
+        click("a5", 0, user="qa+12"),
+        click("a6", 0, user="qaa1"),
+    ]
+    mine = settings.model_copy(update={"clean": settings.clean.model_copy(update={"test_users": ("test-*", "qa+?")})})
+    found = cleaned(spark, mine, rows)
+    gone = "test_account:user_id"
+    assert outcomes(found) == [gone, gone, "good", gone, "good", "good"]
+    with found.held() as counts:
+        assert (counts["rows_in"], counts["rows_out"], counts["quarantined.test_account"]) == (6, 3, 3)

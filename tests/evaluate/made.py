@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
+from offerlake.evaluate.checks import Check
 from offerlake.evaluate.facts import Example, Facts, Feed, Group, JobRun, Number, Promise, Rejection
 
 CALIBRATION = (
@@ -108,6 +109,12 @@ def facts() -> Facts:
             Rejection("orders", "range", 128),
             Rejection("exposures", "unknown", 240),
             Rejection("redemptions", "missing", 10),
+        ),
+        checks=(
+            Check("clicks", "volume", "stop", (), "", 40, value=0.21, low=0.33, high=3.0, passed=False),
+            Check("order_lines", "range", "warn", ("quantity",), "", 61240, 312, 0.9949, 0.999, None, False, "8000"),
+            Check("products", "set", "quarantine", ("brand",), "", 0, 0, None, 1.0, passed=None),
+            Check("exposures", "unique", "stop", ("exposure_id",), "", 259940, 0, 1.0, 1.0),
         ),
         groups=(
             *(

@@ -13,8 +13,9 @@ import pytest
 from evaluate.made import METRICS, facts
 from offerlake.decide import assignment
 from offerlake.evaluate import words
+from offerlake.evaluate.checks import Check, said
 from offerlake.evaluate.facts import Facts, Feed, Group, Number, Promise
-from offerlake.evaluate.report import intake, render, verdict
+from offerlake.evaluate.report import intake, quality, render, verdict
 
 EVIL = "<script>alert('x')</script>"
 VOID = {"meta", "link", "img", "source", "br"}
@@ -89,6 +90,48 @@ def test_reasons_are_in_words(page: Page) -> None:
     assert "uplift=" not in page.text
 
 
+def test_what_is_not_as_expected_is_in_words(page: Page) -> None:
+    for text in (
+        "The data are not as expected. 4 expectations were checked, 2 are not met; 1 could not be judged.",
+        "The last day has 0.21 times the records that its weekday had before; expected: 0.33 to 3.",
+        "quantity is not what it should be in 312 of 61,240 records, such as 8000; expected in 0.1 % at most.",
+        "No values of brand to judge.",
+        "Too little to judge",
+    ):
+        assert text in page.text
+    assert "exposure_id" not in page.text, "what is as expected is only counted"
+
+
+@pytest.mark.parametrize(
+    ("check", "text"),
+    [
+        (Check("clicks", "freshness_days", "warn", (), "", 9, value=4.25, high=2.0, passed=False),
+         "The newest record arrived 4.25 days before; expected: 2 at most."),
+        (Check("clicks", "freshness_days", "warn", (), "", 0, high=2.0, passed=False), "Nothing has arrived."),
+        (Check("clicks", "volume", "warn", (), "", 3, passed=None),
+         "3 records on the last day, and nothing to compare them with."),
+        (Check("clicks", "drift", "warn", ("price",), "", 9, value=0.314, high=0.2, passed=False),
+         "The values of price have shifted by a stability index of 0.31; expected: 0.2 at most."),
+        (Check("clicks", "drift", "warn", ("price",), "", 0, high=0.2, passed=None), "No values of price to compare."),
+        (Check("users", "not_null", "stop", ("region",), "", 9, 3, 0.667, 1.0, passed=False),
+         "region is missing in 3 of 9 records."),
+        (Check("users", "unique", "stop", ("a", "b"), "", 9, 3, 0.667, 0.9, None, False, "1, 2"),
+         "a, b was there before in 3 of 9 records, such as 1, 2; expected in 10.0 % at most."),
+        (Check("clicks", "foreign_key", "warn", ("user_id",), "", 9, 3, 0.667, 1.0, None, False, "u9"),
+         "user_id is not known in 3 of 9 records, such as u9."),
+    ],
+)  # fmt: skip
+def test_each_kind_has_its_sentence(check: Check, text: str) -> None:
+    assert said(check).replace("\u00a0", " ") == text
+
+
+def test_the_data_are_as_expected_or_nobody_looked() -> None:
+    base = facts()
+    met = quality(replace(base, checks=base.checks[-1:]))
+    assert (met.title, met.text, met.tone) == ("The data are as expected.", "1 expectations were checked.", "good")
+    assert quality(replace(base, checks=())).title == "Nothing was checked."
+
+
 def test_it_loads_nothing_from_elsewhere(content: str, page: Page) -> None:
     sources = [
         a.get(name) for a in page.all("img", "source", "a", "link", "script") for name in ("src", "srcset", "href")
@@ -121,6 +164,7 @@ def test_ids_and_names_from_data_are_escaped() -> None:
                 replace(example, user_id=EVIL, products=(EVIL,), reasons=(f"{EVIL}=1",)) for example in base.examples
             ),
             rejections=tuple(replace(rejection, code=EVIL) for rejection in base.rejections),
+            checks=tuple(replace(check, table=EVIL, example=EVIL, columns=(EVIL,)) for check in base.checks),
             silent={EVIL: 3},
             models={EVIL: EVIL},
             metrics={**base.metrics, ("uplift.ate", f"offer={EVIL}"): Number(0.01, 0.0, 0.02)},

@@ -147,6 +147,14 @@ def test_the_job_writes_one_page_for_the_run(spark: SparkSession, tmp_path: Path
     lake.write("quarantine", refused(spark))
     lake.write("offer_scores", frame(spark, "offer_scores", [{"offer_id": "ten", "expected_margin": 1.0}]))
     lake.write("models", frame(spark, "models", [{"name": "als", "status": "live", "version": "r1-1"}]))
+    of_run = {"run_id": "r1", "table_name": "clicks", "kind": "range", "severity": "warn", "rows": 9}
+    looks = [
+        {**of_run, "attempt": 1, "columns": ["price"], "failed_rows": 9, "passed": False},
+        {**of_run, "attempt": 2, "columns": ["depth"], "failed_rows": 0, "passed": True},
+        {**of_run, "attempt": 2, "columns": ["query"], "failed_rows": 4, "passed": False, "low": 1.0},
+        {**of_run, "attempt": 3, "run_id": "other", "columns": ["device"], "failed_rows": 7, "passed": False},
+    ]
+    lake.write("expectations", frame(spark, "expectations", looks))
     lake.write(
         "metrics",
         frame(
@@ -164,5 +172,8 @@ def test_the_job_writes_one_page_for_the_run(spark: SparkSession, tmp_path: Path
     page = (tmp_path / "reports" / "2025-09-03-r1.html").read_text(encoding="utf-8")
     assert "The estimate is 5.00, the 95 % interval 1.00 to 9.00." in page
     assert "777" not in page
+    assert "2 expectations were checked, 1 are not met." in page
+    assert "query is not what it should be in 4 of 9 records." in page
+    assert "price is not" not in page
     assert "Data: our shop." in page
     assert "10 % off" in page

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from offerlake.clean.bots import bot_reason
+from offerlake.clean.accounts import refuse_test_accounts
+from offerlake.clean.bots import known_agent, suspicion
 from offerlake.clean.parse import Parser, Reading
 from offerlake.clean.quarantine import (
     Cleaned,
     apart,
+    expect,
     first_wins,
     mark_products,
     refuse,
@@ -26,7 +30,14 @@ FEED, JOB = "clicks", "clean_clicks"
 
 
 def clean_clicks(
-    raw: DataFrame, *, products: DataFrame, users: DataFrame, settings: CleanSettings, reading: Reading, quote: int
+    raw: DataFrame,
+    *,
+    products: DataFrame,
+    users: DataFrame,
+    settings: CleanSettings,
+    reading: Reading,
+    quote: int,
+    expected: Sequence[Column] = (),
 ) -> Cleaned:
     """Cleans the click log.
 
@@ -40,16 +51,21 @@ def clean_clicks(
         settings: Of cleaning.
         reading: How the feed's values are written.
         quote: Characters of a refused value that its reason quotes.
+        expected: Further reasons to refuse a typed record: a string, or null.
     """
-    kept = parsed(raw, settings, Parser(reading, quote))
+    kept = expect(parsed(raw, settings, Parser(reading, quote)), expected)
     strict = settings.unknown_products == "quarantine"
     kept = mark_products(first_wins(kept, ["event_id"]), products, strict=strict, quote=quote)
     if settings.unknown_users == "quarantine":
         kept = refuse_unknown(kept, "user_id", users, quote=quote)
     browser = F.coalesce(F.concat(F.lit("browser:"), "anonymous_id"), F.concat(F.lit("user:"), "user_id"))
-    kept = with_sessions(kept, visitor=apart(browser), gap_minutes=settings.session_gap_minutes)
-    reason = bot_reason(settings)
-    kept = refuse(kept, reason.isNotNull(), reason).withColumn("event_date", F.to_date("event_time"))
+    kept = with_sessions(
+        kept, visitor=apart(browser), gap_minutes=settings.session_gap_minutes, marks=known_agent(settings)
+    )
+    kept = refuse_test_accounts(kept, settings.test_users, quote=quote)
+    found = suspicion(settings)
+    kept = refuse(kept, found.score >= settings.bot_score, *found.reasons)
+    kept = kept.withColumn("event_date", F.to_date("event_time"))
     return settle(table("clicks"), FEED, JOB, kept)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from offerlake.clean.accounts import refuse_test_accounts
 from offerlake.clean.parse import Parser, Reading
-from offerlake.clean.quarantine import Cleaned, first_wins, refuse_unknown, settle, typed
+from offerlake.clean.quarantine import Cleaned, expect, first_wins, refuse_unknown, settle, typed
 from offerlake.config import CleanSettings
 from offerlake.schemas import table
 
@@ -15,7 +18,14 @@ _MAX_SLOT = 10_000
 
 
 def clean_exposures(
-    raw: DataFrame, *, offers: DataFrame, users: DataFrame, settings: CleanSettings, reading: Reading, quote: int
+    raw: DataFrame,
+    *,
+    offers: DataFrame,
+    users: DataFrame,
+    settings: CleanSettings,
+    reading: Reading,
+    quote: int,
+    expected: Sequence[Column] = (),
 ) -> Cleaned:
     """Cleans the exposures. One of an offer that nobody knows is refused: nothing can be learnt from it.
 
@@ -26,8 +36,10 @@ def clean_exposures(
         settings: Of cleaning.
         reading: How the feed's values are written.
         quote: Characters of a refused value that its reason quotes.
+        expected: Further reasons to refuse a typed record: a string, or null.
     """
-    kept = parsed(raw, settings, Parser(reading, quote))
+    kept = expect(parsed(raw, settings, Parser(reading, quote)), expected)
+    kept = refuse_test_accounts(kept, settings.test_users, quote=quote)
     kept = refuse_unknown(first_wins(kept, ["exposure_id"]), "offer_id", offers, quote=quote)
     if settings.unknown_users == "quarantine":
         kept = refuse_unknown(kept, "user_id", users, quote=quote)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame
 
 from offerlake.clean.parse import Parser, Reading
-from offerlake.clean.quarantine import Cleaned, first_wins, refuse_unknown, settle, typed
+from offerlake.clean.quarantine import Cleaned, expect, first_wins, refuse_unknown, settle, typed
 from offerlake.config import CleanSettings
 from offerlake.schemas import table
 
@@ -13,7 +15,13 @@ FEED, JOB = "offer_products", "clean_offer_products"
 
 
 def clean_offer_products(
-    raw: DataFrame, *, products: DataFrame, settings: CleanSettings, reading: Reading, quote: int
+    raw: DataFrame,
+    *,
+    products: DataFrame,
+    settings: CleanSettings,
+    reading: Reading,
+    quote: int,
+    expected: Sequence[Column] = (),
 ) -> Cleaned:
     """Cleans the offers' products: each offer, product and coupon once.
 
@@ -23,8 +31,9 @@ def clean_offer_products(
         settings: Of cleaning.
         reading: How the feed's values are written.
         quote: Characters of a refused value that its reason quotes.
+        expected: Further reasons to refuse a typed record: a string, or null.
     """
-    kept = parsed(raw, Parser(reading, quote))
+    kept = expect(parsed(raw, Parser(reading, quote)), expected)
     kept = first_wins(kept, ["offer_id", "product_id", "coupon_id"], arrived=False)
     if settings.unknown_products == "quarantine":
         kept = refuse_unknown(kept, "product_id", products, quote=quote)

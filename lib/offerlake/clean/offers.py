@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from offerlake.clean.parse import Cell, Parser, Reading
-from offerlake.clean.quarantine import Cleaned, settle, typed, versions
+from offerlake.clean.quarantine import Cleaned, expect, settle, typed, versions
 from offerlake.config import CleanSettings
 from offerlake.schemas import table
 from offerlake.schemas.silver import OFFER_KINDS, SCOPES
@@ -17,7 +18,9 @@ FEED, JOB = "offers", "clean_offers"
 _MAX_USES = 2**31 - 1
 
 
-def clean_offers(raw: DataFrame, *, settings: CleanSettings, reading: Reading, quote: int) -> Cleaned:
+def clean_offers(
+    raw: DataFrame, *, settings: CleanSettings, reading: Reading, quote: int, expected: Sequence[Column] = ()
+) -> Cleaned:
     """Cleans the offers: every version that says something new.
 
     Args:
@@ -25,8 +28,9 @@ def clean_offers(raw: DataFrame, *, settings: CleanSettings, reading: Reading, q
         settings: Of cleaning.
         reading: How the feed's values are written.
         quote: Characters of a refused value that its reason quotes.
+        expected: Further reasons to refuse a typed record: a string, or null.
     """
-    kept = parsed(raw, settings, Parser(reading, quote))
+    kept = expect(parsed(raw, settings, Parser(reading, quote)), expected)
     return settle(table("offers"), FEED, JOB, versions(kept, "offer_id"))
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from offerlake.clean.accounts import refuse_test_accounts
 from offerlake.clean.parse import Cell, Parser, Reading
 from offerlake.clean.quarantine import (
     Cleaned,
     apart,
     because,
+    expect,
     first_wins,
     mark_products,
     refuse,
@@ -28,7 +31,14 @@ LIST_PRICE = "_list_price"
 
 
 def clean_orders(
-    raw: DataFrame, *, products: DataFrame, users: DataFrame, settings: CleanSettings, reading: Reading, quote: int
+    raw: DataFrame,
+    *,
+    products: DataFrame,
+    users: DataFrame,
+    settings: CleanSettings,
+    reading: Reading,
+    quote: int,
+    expected: Sequence[Column] = (),
 ) -> Cleaned:
     """Cleans the order log.
 
@@ -43,10 +53,12 @@ def clean_orders(
         settings: Of cleaning.
         reading: How the feed's values are written.
         quote: Characters of a refused value that its reason quotes.
+        expected: Further reasons to refuse a typed record: a string, or null.
     """
     if not reading.has_prices:
         raw = _with_list_prices(raw, products, Parser(reading, quote))
-    kept = parsed(raw, settings, Parser(reading, quote))
+    kept = expect(parsed(raw, settings, Parser(reading, quote)), expected)
+    kept = refuse_test_accounts(kept, settings.test_users, quote=quote)
     strict = settings.unknown_products == "quarantine"
     kept = mark_products(first_wins(kept, ["order_id", "line_id"]), products, strict=strict, quote=quote)
     if settings.unknown_users == "quarantine":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame
 
 from offerlake.clean.parse import Parser, Reading
-from offerlake.clean.quarantine import Cleaned, settle, typed, versions
+from offerlake.clean.quarantine import Cleaned, expect, settle, typed, versions
 from offerlake.config import CleanSettings
 from offerlake.schemas import table
 
@@ -14,7 +16,9 @@ NO_CATEGORY = "unknown"
 """Category of a product that comes without one."""
 
 
-def clean_products(raw: DataFrame, *, settings: CleanSettings, reading: Reading, quote: int) -> Cleaned:
+def clean_products(
+    raw: DataFrame, *, settings: CleanSettings, reading: Reading, quote: int, expected: Sequence[Column] = ()
+) -> Cleaned:
     """Cleans the products: every version that says something new, since when it was known.
 
     Args:
@@ -22,8 +26,9 @@ def clean_products(raw: DataFrame, *, settings: CleanSettings, reading: Reading,
         settings: Of cleaning.
         reading: How the feed's values are written.
         quote: Characters of a refused value that its reason quotes.
+        expected: Further reasons to refuse a typed record: a string, or null.
     """
-    kept = parsed(raw, settings, Parser(reading, quote))
+    kept = expect(parsed(raw, settings, Parser(reading, quote)), expected)
     return settle(table("products"), FEED, JOB, versions(kept, "product_id"))
 
 

@@ -211,15 +211,26 @@ def _decided(frame: DataFrame, is_good: Column, is_same: Column, key: str) -> Da
     )
 
 
-def refuse(frame: DataFrame, wrong: Column, reason: Column) -> DataFrame:
-    """Refuses good rows where `wrong` is true."""
+def refuse(frame: DataFrame, wrong: Column, *reasons: Column) -> DataFrame:
+    """Refuses good rows where `wrong` is true, for those of the reasons that are not null."""
+    told = F.array_compact(F.array(*reasons)) if len(reasons) > 1 else F.array(*reasons)
     hit = (F.col("_status") == GOOD) & F.coalesce(wrong, F.lit(False))
     return frame.withColumns(
         {
-            "_reasons": F.when(hit, F.array(reason)).otherwise(F.col("_reasons")),
+            "_reasons": F.when(hit, told).otherwise(F.col("_reasons")),
             "_status": F.when(hit, REFUSED).otherwise(F.col("_status")),
         }
     )
+
+
+def expect(frame: DataFrame, reasons: Sequence[Column]) -> DataFrame:
+    """Refuses good rows of which one of the reasons, each a string or null, is not null.
+
+    Before `first_wins` and `versions`: what is refused does not stand in the way of another record of its key.
+    """
+    if not reasons:
+        return frame
+    return refuse(frame, F.coalesce(*reasons).isNotNull(), *reasons)
 
 
 def because(code: str, name: str, *, quote: int) -> Column:

@@ -6,7 +6,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 
-def with_sessions(events: DataFrame, *, visitor: Column, gap_minutes: int) -> DataFrame:
+def with_sessions(events: DataFrame, *, visitor: Column, gap_minutes: int, marks: Column) -> DataFrame:
     """Cuts each visitor's events where nothing happened for more than `gap_minutes`.
 
     A session in which someone logs in belongs to that user: its events without a user get the first one's in it.
@@ -16,11 +16,12 @@ def with_sessions(events: DataFrame, *, visitor: Column, gap_minutes: int) -> Da
         events: event_id, user_id, event_time and whatever more.
         visitor: The browser, or the user where the log names no browser.
         gap_minutes: The pause that ends a session.
+        marks: A condition on an event.
 
     Returns:
         The events with the user filled in, `session_id` (hash of the visitor and the session's first event), and of
         the session: `_events`, `_seconds` from first to last, `_pause_spread` (the standard deviation of its pauses
-        over their mean; null: fewer than two pauses, or all of them 0).
+        over their mean; null: fewer than two pauses, or all of them 0), `_marked` (`marks` is true of one of them).
     """
     by_time = Window.partitionBy("_visitor").orderBy("event_time", "event_id")
     so_far = by_time.rowsBetween(Window.unboundedPreceding, Window.currentRow)
@@ -44,6 +45,7 @@ def with_sessions(events: DataFrame, *, visitor: Column, gap_minutes: int) -> Da
                 "_events": F.count(F.lit(1)).over(session),
                 "_seconds": span / 1_000_000,
                 "_pause_spread": F.when(pauses >= 2, F.sqrt(variance)),
+                "_marked": F.bool_or(marks).over(session),
                 "_owner": F.min_by("user_id", moment).over(session),
             }
         )

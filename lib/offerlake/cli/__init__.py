@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from offerlake.cli import config, doctor, look, run, source
+from offerlake.cli import config, doctor, look, quality, run, source
 from offerlake.cli.group import Commands
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app.command("simulate")(run.simulate)
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
 app.add_typer(source.app, name="source")
+app.add_typer(quality.app, name="quality")
 app.command("tables")(look.tables)
 app.command("features")(look.features)
 app.command("show")(look.show)

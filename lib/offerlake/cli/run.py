@@ -39,6 +39,7 @@ def run(
     from offerlake.config import load_settings
     from offerlake.errors import ConfigError
     from offerlake.ingest.mapping import load_source
+    from offerlake.quality.expectations import load_expectations
     from offerlake.session import open_session
     from offerlake.windows import parse_as_of
 
@@ -47,7 +48,8 @@ def run(
     places = {"run.lake": lake, "run.landing": landing, "run.source": source, "evaluate.truth": truth}
     settings = load_settings(config or [], sets or [], given=places)
     day = parse_as_of(as_of)
-    load_source(settings.run.source)  # a mistake in the mapping is told before Spark starts
+    load_source(settings.run.source)  # a mistake in it, or in the expectations, is told before Spark starts
+    load_expectations(settings.quality)
     jobs = pipeline.load_jobs()
     part = pipeline.select(jobs, first=first, last=last, only=only or ()) if first or last or only else None
     spark = open_session(settings.spark)

@@ -9,6 +9,8 @@ from datetime import date
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from offerlake.evaluate.checks import Check
+
 _EXAMPLES = 5
 
 
@@ -111,6 +113,7 @@ class Facts:
         metrics: (name, slice) to number, of this run.
         feeds: What came in.
         rejections: Why records were refused.
+        checks: What was expected of the tables, and how it stands; what is not met first.
         groups: Who got what.
         silent: First reason code to users of the model's arm without an offer.
         promises: What the models say of each offer.
@@ -126,6 +129,7 @@ class Facts:
     metrics: dict[tuple[str, str], Number] = field(default_factory=dict)
     feeds: tuple[Feed, ...] = ()
     rejections: tuple[Rejection, ...] = ()
+    checks: tuple[Check, ...] = ()
     groups: tuple[Group, ...] = ()
     silent: dict[str, int] = field(default_factory=dict)
     promises: tuple[Promise, ...] = ()

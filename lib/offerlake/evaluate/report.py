@@ -8,7 +8,7 @@ from importlib import resources
 import jinja2
 from markupsafe import Markup
 
-from offerlake.evaluate import figures, views, words
+from offerlake.evaluate import checks, figures, views, words
 from offerlake.evaluate.facts import Facts
 from offerlake.evaluate.figures import Picture
 
@@ -72,6 +72,8 @@ def render(facts: Facts) -> str:
         rankings=views.rankings(facts),
         feeds=views.feeds(facts),
         rejections=views.rejections(facts),
+        quality=quality(facts),
+        unmet=checks.unmet(facts.checks),
         jobs=[{"label": words.job(run.job), "run": run} for run in facts.jobs],
         pictures=pictures(facts),
     )
@@ -116,6 +118,19 @@ def intake(facts: Facts) -> Verdict:
     if any(feed.name == "clicks" and not feed.received for feed in facts.feeds):
         counts += " There are no clicks, so all that is known of customers is what they bought."
     return Verdict("Every record is accounted for.", counts, "good")
+
+
+def quality(facts: Facts) -> Verdict:
+    """Whether the data are what the shop expects them to be."""
+    unmet = [check for check in facts.checks if check.passed is False]
+    unclear = sum(check.passed is None for check in facts.checks)
+    number = f"{words.number(len(facts.checks))} expectations were checked"
+    more = f"; {unclear} could not be judged" if unclear else ""
+    if not facts.checks:
+        return Verdict("Nothing was checked.", "This run says nothing about whether the data are as expected.")
+    if not unmet:
+        return Verdict("The data are as expected.", f"{number}{more}.", "good")
+    return Verdict("The data are not as expected.", f"{number}, {len(unmet)} are not met{more}.", "bad")
 
 
 def pictures(facts: Facts) -> dict[str, Picture | None]:

@@ -32,6 +32,7 @@ FEEDS = {
     "exposures": "Offers sent",
     "redemptions": "Offers used",
 }
+TABLES = {"order_lines": FEEDS["orders"], **FEEDS}
 REJECTIONS = {
     "malformed_csv": "A broken line",
     "malformed_json": "Not readable as JSON",
@@ -42,7 +43,9 @@ REJECTIONS = {
     "unknown": "A customer, product, offer or word that is not known",
     "clock_skew": "It happened later than it arrived: a wrong clock",
     "changed": "The same record came again with other content",
+    "test_account": "Of an account that the shop tests with",
     "bot": "Made by a program, not a person",
+    "expectation": "Not what the shop says it should be",
     "return_without_purchase": "A return of something never bought",
 }
 SILENT = {
@@ -73,6 +76,7 @@ POLICIES = {
 }
 JOBS = {
     "ingest": "Read the files",
+    "check_quality": "Check that the data are as expected",
     "build_activity": "Add up what customers did by day",
     "build_products": "Describe products and who likes them",
     "build_features": "Describe customers",

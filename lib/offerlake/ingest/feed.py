@@ -11,9 +11,9 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from offerlake.errors import DataError
+from offerlake.errors import DataError, nearest
 from offerlake.ingest.landing import File, explained, find, plain
-from offerlake.ingest.mapping import NEVER_NONE, POSITION, Feed, nearest
+from offerlake.ingest.mapping import NEVER_NONE, POSITION, Feed
 from offerlake.ingest.readers import Records, read_files, together
 from offerlake.schemas import table
 

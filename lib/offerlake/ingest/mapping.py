@@ -27,7 +27,6 @@ Theirs is a column's name; a path such as `user.id` into a nested one; a list of
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -40,7 +39,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from offerlake.config import conf_dir
-from offerlake.errors import ConfigError
+from offerlake.errors import ConfigError, nearest
 from offerlake.schemas.bronze import FEEDS
 
 REQUIRED: dict[str, tuple[str, ...]] = {
@@ -339,13 +338,6 @@ def _known(keys: Iterable[Any], right: Iterable[str], *, where: str, what: str) 
     for key in keys:
         if key not in names:
             raise ConfigError(f"mapping {where}: unknown {what} {key!r}", fix=nearest(str(key), names))
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """A sentence that names the nearest right name, or all of them."""
-    there = list(names)
-    near = difflib.get_close_matches(name.lower(), there, n=1)
-    return f"Did you mean {near[0]}?" if near else f"There are {', '.join(there)}."
 
 
 def claimed(name: str, feed: Feed) -> Mapping[str, tuple[str, ...]]:

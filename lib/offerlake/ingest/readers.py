@@ -22,9 +22,9 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from offerlake.errors import DataError
+from offerlake.errors import DataError, nearest
 from offerlake.ingest.landing import File, explained, paths, plain
-from offerlake.ingest.mapping import ANY, POSITION, Feed, claimed, nearest, needed
+from offerlake.ingest.mapping import ANY, POSITION, Feed, claimed, needed
 from offerlake.schemas.bronze import FEEDS
 
 _BROKEN = "_broken"

@@ -49,6 +49,38 @@ METRICS = Table(
     ),
 )
 
+EXPECTATIONS = Table(
+    name="expectations",
+    layer="ops",
+    grain="one expectation of one table, as one attempt of one run found it",
+    key=("run_id", "attempt", "table_name", "expectation"),
+    mode="append",
+    retention="ops_days",
+    columns=(
+        Col("run_id", "string", "the run"),
+        Col("attempt", "int", "attempt of `check_quality`, from 1"),
+        Col("as_of", "date", "the day it ran for"),
+        Col("table_name", "string", "the table"),
+        Col("expectation", "string", "its name"),
+        Col("kind", "string", "not_null, range, set, foreign_key, unique, freshness_days, volume or drift"),
+        Col("severity", "string", "warn, quarantine or stop"),
+        Col("columns", "array<string>", "columns it speaks of; none: the whole table"),
+        Col("expected", "string", "what is expected, as in its YAML"),
+        Col("rows", "bigint", "rows it speaks of, those kept out by it included"),
+        Col("failed_rows", "bigint", "rows that break it; null: it is not of rows", null=True),
+        Col(
+            "value",
+            "double",
+            "share of rows that keep it; freshness_days: days since the newest arrival; volume: rows of the last day over those its weekday had before; drift: population stability index; null: nothing to measure",
+            null=True,
+        ),
+        Col("low", "double", "least value that is expected", null=True),
+        Col("high", "double", "largest value that is expected", null=True),
+        Col("passed", "boolean", "whether it is met; null: nothing to judge, or too little", null=True),
+        Col("example", "string", "a value that breaks it, cut", null=True),
+    ),
+)
+
 MODELS = Table(
     name="models",
     layer="ops",
@@ -69,4 +101,4 @@ MODELS = Table(
     ),
 )
 
-TABLES = (RUNS, METRICS, MODELS)
+TABLES = (RUNS, METRICS, EXPECTATIONS, MODELS)

@@ -35,7 +35,7 @@ CLICKS = Table(
         Col("price", MONEY, "price of one unit shown, ≥ 0", null=True),
         Col("quantity", "int", "units", null=True),
         Col("channel", "string", "web, app, email, …", null=True),
-        Col("device", "string", "mobile, desktop, …", null=True),
+        Col("device", "string", "mobile, desktop, …, or the agent that the browser names", null=True),
         Col("referrer", "string", "where the visitor came from", null=True),
         Col("known_product", "boolean", "the product is in `products`; true where there is no product"),
         Col("event_date", "date", "UTC date of event_time"),

@@ -1,0 +1,1 @@
+"""What is expected of the tables: read from YAML, checked in one pass a table, judged; bad records kept out."""
