@@ -29,6 +29,7 @@ def run(ctx: Context) -> None:
             metrics=numbers,
             feeds=received,
             rejections=rejected,
+            columns=facts.columns(ctx.read("source_columns")),
             groups=facts.groups(chosen),
             silent=facts.silent(chosen),
             promises=facts.promises(ctx.read("offer_scores").where(F.col("as_of") == F.lit(ctx.as_of))),
@@ -42,7 +43,8 @@ def run(ctx: Context) -> None:
 
 JOB = Job(
     name="report",
-    reads=("metrics", "runs", "user_offers", "quarantine", "offer_scores", "models", "publish"),  # the last of all
+    # publish: the last of all
+    reads=("metrics", "runs", "user_offers", "quarantine", "source_columns", "offer_scores", "models", "publish"),
     writes=("report",),
     run=run,
 )

@@ -72,6 +72,7 @@ def render(facts: Facts) -> str:
         rankings=views.rankings(facts),
         feeds=views.feeds(facts),
         rejections=views.rejections(facts),
+        columns=views.columns(facts),
         jobs=[{"label": words.job(run.job), "run": run} for run in facts.jobs],
         pictures=pictures(facts),
     )
