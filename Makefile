@@ -3,11 +3,11 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo check test test-more bench docs lock wheel
+.PHONY: help setup demo check test test-more test-faults bench docs lock wheel
 
 BIN := .venv/bin
 # Out of `make test`, in `make test-more`: they take minutes each.
-MORE := tests/whole/test_cluster.py tests/whole/test_submit.py tests/features/test_jobs.py
+MORE := tests/whole/test_cluster.py tests/whole/test_submit.py tests/features/test_jobs.py tests/test_stream.py
 UV_VERSION := 0.13.9
 UV := $(or $(shell command -v uv),.uv/bin/uv)
 # Python is a prerequisite, never downloaded.
@@ -36,6 +36,9 @@ test: setup ## Run the tests
 
 test-more: setup ## Run the others: a small cluster of processes, spark-submit, jobs day after day; many minutes
 	@$(BIN)/pytest $(MORE)
+
+test-faults: setup ## Kill real processes twenty times at random, and look whether anything is lost or doubled
+	@KILLS=20 $(BIN)/pytest tests/faults
 
 bench: setup ## Run every benchmark: the figures of README and docs
 	@failed=0; for script in benchmarks/[a-z]*.py; do echo "== $$script"; \

@@ -5,7 +5,8 @@
 #   deploy/spark-submit.sh standalone train_als --as-of 2025-09-03 --lake hdfs:///offerlake
 #   deploy/spark-submit.sh kubernetes run       --as-of 2025-09-03 --lake s3a://shop/offerlake
 #
-# What follows the job's name (`run` is the whole pipeline) goes to it, after `--config cluster`. From the environment:
+# What follows the name (`run` is the whole pipeline, `stream` ingests without end) goes to it, after `--config cluster`.
+# From the environment:
 #   MASTER       spark://host:7077 or k8s://https://host:6443; not needed for yarn
 #   DEPLOY_MODE  client (default: the driver runs here) or cluster; standalone takes client only
 #   ARCHIVE      the environment made by deploy/pack.sh (default dist/offerlake-env.tar.gz); a URI that nodes can read
@@ -27,9 +28,9 @@ mode=${DEPLOY_MODE:-client}
 archive=${ARCHIVE:-$root/dist/offerlake-env.tar.gz}
 python=./environment/bin/python
 
-if [[ $what == run ]]; then
+if [[ $what == run || $what == stream ]]; then
   file=deploy/pipeline.py
-  set -- run --config cluster "$@"
+  set -- "$what" --config cluster "$@"
 else
   file=jobs/$what.py
   set -- --config cluster "$@"
@@ -37,6 +38,9 @@ else
 fi
 app=$root/$file
 options=(--deploy-mode "$mode" --name "offerlake-$what")
+# As AVRO_LIMITS in session.py: garbage read as Avro gets no room for a text of gigabytes.
+limits=org.apache.avro.limits
+options+=(--conf "spark.executor.defaultJavaOptions=-D$limits.string.maxLength=67108864 -D$limits.bytes.maxLength=67108864")
 
 # Environment and JARs travel with the application, so that nothing has to be installed on the nodes.
 ship() {

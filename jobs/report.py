@@ -32,6 +32,7 @@ def run(ctx: Context) -> None:
             feeds=received,
             rejections=rejected,
             checks=expected,
+            columns=facts.columns(ctx.read("source_columns")),
             groups=facts.groups(chosen),
             silent=facts.silent(chosen),
             promises=facts.promises(ctx.read("offer_scores").where(F.col("as_of") == F.lit(ctx.as_of))),
@@ -45,11 +46,14 @@ def run(ctx: Context) -> None:
 
 JOB = Job(
     name="report",
-    # The last of all.
-    reads=("metrics", "runs", "user_offers", "quarantine", "expectations", "offer_scores", "models", "publish"),
+    # publish: the last of all
+    reads=(
+        "metrics", "runs", "user_offers", "quarantine", "expectations", "source_columns", "offer_scores", "models",
+        "publish",
+    ),
     writes=("report",),
     run=run,
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     main(JOB)

@@ -1,4 +1,4 @@
-"""One Spark session for all tests."""
+"""One Spark session and one Kafka broker for all tests."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Iterator
 import pytest
 from pyspark.sql import SparkSession
 
+from broker import Broker
 from offerlake.config import Settings, load_settings
-from offerlake.session import open_session
+from offerlake.session import AVRO_LIMITS, open_session
 
 JAVA = (
     "-Duser.timezone=UTC -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=512m -XX:MetaspaceSize=512m"
+    f" {AVRO_LIMITS}"
 )
 TEST_SETS = (
     "spark.master=local[2]",
@@ -29,6 +31,14 @@ TEST_SETS = (
 def settings() -> Settings:
     """The settings of the tests: those of base.yaml, with a small Spark."""
     return load_settings([], TEST_SETS, env={})
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A Kafka broker for all; who stops it starts it again."""
+    node = Broker.made(tmp_path_factory.mktemp("kafka"))
+    yield node
+    node.stop()
 
 
 @pytest.fixture(scope="session")

@@ -85,7 +85,7 @@ def test_help_loads_neither_spark_nor_settings() -> None:
 
 def test_every_command_has_help() -> None:
     listed = _offerlake("--help").stdout
-    for command in ("run", "demo", "simulate", "doctor", "tables", "features", "show", "report", "config"):
+    for command in ("run", "stream", "demo", "simulate", "doctor", "tables", "features", "show", "report", "config"):
         assert f" {command} " in listed
     assert "--as-of" in _offerlake("run", "--help").stdout
 

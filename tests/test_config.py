@@ -109,6 +109,23 @@ def test_names_of_the_users_own_are_open() -> None:
     assert settings.spark.conf == {"spark.x": "1"}
 
 
+def test_what_kafka_s_client_is_told_is_never_shown() -> None:
+    name = "OFFERLAKE__INGEST__KAFKA__OPTIONS"
+    settings = load_settings(env={name: "{sasl.jaas.config: pa55word, retries: 3}"})
+    kafka = settings.ingest.kafka
+    assert {key: value.get_secret_value() for key, value in kafka.options.items()} == {
+        "sasl.jaas.config": "pa55word",
+        "retries": "3",
+    }
+    assert "pa55word" not in settings.model_dump_json() + repr(settings)
+    assert settings.hash == load_settings(env={}).hash
+    for wrong in ("{sasl.jaas.config: [pa55word]}", "pa55word"):
+        with pytest.raises(ConfigError) as caught:
+            load_settings(env={name: wrong})
+        assert "ingest.kafka.options" in caught.value.message
+        assert "pa55word" not in caught.value.message + caught.value.fix
+
+
 @pytest.mark.parametrize(
     ("truth", "lake", "landing", "place"),
     [

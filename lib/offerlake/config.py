@@ -16,7 +16,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from offerlake.errors import ConfigError
 
@@ -66,8 +66,24 @@ class RetentionSettings(_Section):
     ops_days: Positive
 
 
+def _text(value: Any) -> Any:
+    return str(value) if isinstance(value, bool | int | float) else value
+
+
+class KafkaSettings(_Section):
+    servers: str | None
+    options: dict[str, Annotated[SecretStr, BeforeValidator(_text)]]
+    lost_offsets: Literal["fail", "skip"]
+    wait_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 class IngestSettings(_Section):
     max_value_chars: Positive
+    max_files: Positive
+    max_offsets: Positive
+    trigger_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    always_on: bool
+    kafka: KafkaSettings
 
 
 class CleanSettings(_Section):
@@ -230,7 +246,8 @@ class Settings(_Section):
     def hash(self) -> str:
         """12 hex digits over everything that can change a result: not where things lie, nor how Spark runs."""
         places = {"lake", "landing", "publish", "parallel"}
-        left_out: dict[str, Any] = {"run": places, "evaluate": {"truth"}, "spark": True}
+        how = {"max_files", "max_offsets", "trigger_seconds", "always_on", "kafka"}
+        left_out: dict[str, Any] = {"run": places, "evaluate": {"truth"}, "spark": True, "ingest": how}
         content = self.model_dump(mode="json", exclude=left_out)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -279,7 +296,9 @@ def load_settings(
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"setting {name}: got {first['input']!r}", fix=f"{first['msg']}.") from None
+        raise ConfigError(
+            f"setting {name}: got {_shown(first['input'], first['loc'])}", fix=f"{first['msg']}."
+        ) from None
     if settings.evaluate.truth is not None:
         check_truth(settings.evaluate.truth, lake=settings.run.lake, landing=settings.run.landing)
     return settings
@@ -334,7 +353,13 @@ def _nested(path: Sequence[str], content: Any) -> dict[str, Any]:
 
 
 # Sections whose keys are the user's own.
-_OPEN = {("spark", "conf"), ("decide", "contact_cost"), ("recommend", "weights")}
+_OPEN = {("spark", "conf"), ("decide", "contact_cost"), ("recommend", "weights"), ("ingest", "kafka", "options")}
+_SECRET = ("ingest", "kafka", "options")
+
+
+def _shown(value: Any, path: Sequence[Any]) -> str:
+    """A value for a message; not one that may be a password."""
+    return "what is not shown" if tuple(path[: len(_SECRET)]) == _SECRET else repr(value)
 
 
 def _merged(base: dict[str, Any], over: dict[str, Any], *, where: str, at: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -349,7 +374,9 @@ def _merged(base: dict[str, Any], over: dict[str, Any], *, where: str, at: tuple
             )
         if isinstance(base.get(key), dict):
             if not isinstance(value, dict):
-                raise ConfigError(f"{where}: {'.'.join(map(str, path))}: got {value!r}", fix="It is a section.")
+                raise ConfigError(
+                    f"{where}: {'.'.join(map(str, path))}: got {_shown(value, path)}", fix="It is a section."
+                )
             result[key] = _merged(base[key], value, where=where, at=path)
         else:
             result[key] = value

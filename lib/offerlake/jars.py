@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pyspark
@@ -21,7 +22,11 @@ _SPARK, _SCALA = "4.2", "2.13"
 def coordinates() -> tuple[str, ...]:
     """Maven coordinates of what is needed, versions as installed."""
     delta, spark = importlib.metadata.version("delta-spark"), importlib.metadata.version("pyspark")
-    return (f"io.delta:delta-spark_{_SPARK}_{_SCALA}:{delta}", f"org.apache.spark:spark-avro_{_SCALA}:{spark}")
+    return (
+        f"io.delta:delta-spark_{_SPARK}_{_SCALA}:{delta}",
+        f"org.apache.spark:spark-avro_{_SCALA}:{spark}",
+        f"org.apache.spark:spark-sql-kafka-0-10_{_SCALA}:{spark}",
+    )
 
 
 def jars_dir() -> Path:
@@ -46,12 +51,28 @@ def fetch() -> list[Path]:
     Raises:
         EnvironmentProblem: Spark could not resolve them, for example without a network.
     """
-    if there := installed():
-        return there
+    if not (there := installed()):
+        own = {_artifact(jar.name) for jar in (Path(pyspark.__file__).parent / "jars").glob("*.jar")}
+        resolve(coordinates(), jars_dir(), without=own)
+        there = installed()
+    return there
+
+
+def resolve(wanted: Sequence[str], target: Path, *, without: Collection[str] = ()) -> None:
+    """Fetches JARs and all that they need into a folder, by Spark's own resolver.
+
+    Args:
+        wanted: Maven coordinates.
+        target: The folder; nothing is in it if this fails.
+        without: Artifacts, without version, to leave out.
+
+    Raises:
+        EnvironmentProblem: Spark could not resolve them.
+    """
     with tempfile.TemporaryDirectory() as ivy:
         script = (
             "from pyspark.sql import SparkSession as S;"
-            f"S.builder.master('local[1]').config('spark.jars.packages', {','.join(coordinates())!r})"
+            f"S.builder.master('local[1]').config('spark.jars.packages', {','.join(wanted)!r})"
             f".config('spark.jars.ivy', {ivy!r}).config('spark.ui.enabled', 'false').getOrCreate().stop()"
         )
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
@@ -59,19 +80,17 @@ def fetch() -> list[Path]:
         if done.returncode or not found:
             lines = [line for line in done.stderr.splitlines() if "rror" in line or "unresolved" in line]
             raise EnvironmentProblem(
-                f"the JARs {', '.join(coordinates())} could not be fetched: {' '.join(lines[:2]).strip()[:300]}",
-                fix=f"Check the network and run `make setup` again, or put them into {jars_dir()}.",
+                f"the JARs {', '.join(wanted)} could not be fetched: {' '.join(lines[:2]).strip()[:300]}",
+                fix=f"Check the network and run `make setup` again, or put them into {target}.",
             )
-        jars_dir().mkdir(parents=True, exist_ok=True)
-        own = {_artifact(jar.name) for jar in (Path(pyspark.__file__).parent / "jars").glob("*.jar")}
+        target.mkdir(parents=True, exist_ok=True)
         for jar in found:
             # Ivy puts the organisation before the name: org.group_name-1.0.jar.
-            target = jars_dir() / jar.name.split("_", 1)[1]
-            if _artifact(target.name) in own:
+            to = target / jar.name.split("_", 1)[1]
+            if _artifact(to.name) in without:
                 continue
-            shutil.copyfile(jar, target.with_suffix(".part"))
-            target.with_suffix(".part").rename(target)
-    return installed()
+            shutil.copyfile(jar, to.with_suffix(".part"))
+            to.with_suffix(".part").rename(to)
 
 
 def _artifact(name: str) -> str:

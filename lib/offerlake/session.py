@@ -30,7 +30,11 @@ _FIXED = {
     "spark.sql.constraintPropagation.enabled": "false",
 }
 
-_JAVA = "-Duser.timezone=UTC -Dio.netty.tryReflectionSetAccessible=true"
+# Garbage read as Avro may say that a text of gigabytes follows: more than this it is not given room for, in bytes.
+AVRO_LIMITS = "-Dorg.apache.avro.limits.string.maxLength=67108864 -Dorg.apache.avro.limits.bytes.maxLength=67108864"
+"""For Java: the longest text and the longest bytes within an Avro record, 64 MiB."""
+
+_JAVA = f"-Duser.timezone=UTC -Dio.netty.tryReflectionSetAccessible=true {AVRO_LIMITS}"
 # Everything in one process on a few cores. Spark's code for a plan lives as long as the plan, so that compiling it
 # thoroughly seldom pays: that is left to what runs ten times longer than usual; the code of a whole pipeline is more
 # than Java keeps by itself, and each step of the classes' memory would cost a full collection; and the collector has no

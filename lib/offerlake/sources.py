@@ -20,12 +20,16 @@ from offerlake.clean.feeds import PARSED
 from offerlake.clean.orders import LIST_PRICE
 from offerlake.clean.parse import Parser
 from offerlake.config import Settings
-from offerlake.errors import ConfigError, DataError
+from offerlake.errors import ConfigError, DataError, EnvironmentProblem
 from offerlake.ingest.draft import Sample
 from offerlake.ingest.feed import new_files
+from offerlake.ingest.kafka import explained as of_topic
+from offerlake.ingest.kafka import read_some
 from offerlake.ingest.landing import explained, literal
 from offerlake.ingest.mapping import NEVER_NONE, POSITION, Feed, Source
-from offerlake.ingest.readers import quoted, read_files, text_of
+from offerlake.ingest.messages import read_messages
+from offerlake.ingest.readers import read_files
+from offerlake.ingest.records import quoted, text_of
 from offerlake.schemas import MONEY, table
 from offerlake.schemas.bronze import FEEDS
 
@@ -59,7 +63,7 @@ class FeedLook:
 
     Attributes:
         name: The feed.
-        files: Its files in the landing folder.
+        files: Its files in the landing folder; 0 of a topic.
         records: Records looked at, without `others`.
         usable: Those of them that pass.
         others: Further ones, which the mapping leaves to other feeds.
@@ -82,7 +86,7 @@ class FeedLook:
 
 
 def check(spark: SparkSession, source: Source, settings: Settings, *, rows: int) -> list[FeedLook]:
-    """Looks at the first records of each feed's first and last file as ingesting and cleaning would.
+    """Looks at the first records of each feed's first and last file, or of its topic, as ingesting and cleaning would.
 
     What other records or other feeds say (duplicates, unknown ids) is not looked at.
 
@@ -101,7 +105,9 @@ def _look(spark: SparkSession, name: str, feed: Feed, landing: str, settings: Se
     found, others = 0, 0
     records: list[Row] = []
     try:
-        groups = new_files(spark, name, feed, landing, ())
+        if feed.topic:
+            records, others = _messages(spark, name, feed, settings, rows)
+        groups = [] if feed.topic else new_files(spark, name, feed, landing, ())
         ends = [(group, file) for group, its in groups for file in dict.fromkeys((its[0], its[-1]))]
         found = sum(len(its) for _, its in groups)
         for group, file in ends:
@@ -115,7 +121,7 @@ def _look(spark: SparkSession, name: str, feed: Feed, landing: str, settings: Se
             raw = raw.withColumn(LIST_PRICE, F.lit(0).cast(MONEY))
         with explained(name):
             typed = PARSED[name](raw, settings.clean, Parser(feed, quote)).collect()
-    except DataError as error:
+    except (DataError, EnvironmentProblem) as error:
         return FeedLook(name, found, error=f"{error.message} {error.fix}")
     if not records and (others or name in NEVER_NONE):
         what = f"all {others} records are left to other feeds by only." if others else "its files have no records."
@@ -128,6 +134,15 @@ def _look(spark: SparkSession, name: str, feed: Feed, landing: str, settings: Se
         others=others,
         columns=tuple(_columns(name, feed, readable, [*records, *typed])),
     )
+
+
+def _messages(spark: SparkSession, name: str, feed: Feed, settings: Settings, rows: int) -> tuple[list[Row], int]:
+    """Some messages of the feed's topic as records, and how many of them are other feeds'."""
+    kafka = settings.ingest.kafka
+    with of_topic(name, feed.topic, kafka):
+        some = read_some(spark, feed.topic, kafka).limit(rows)
+        read = read_messages(some, name, feed, quote=settings.ingest.max_value_chars).frame.collect()
+    return [row for row in read if not row["_other"]], sum(row["_other"] for row in read)
 
 
 def _as_raw(spark: SparkSession, name: str, records: Sequence[Row]) -> DataFrame:

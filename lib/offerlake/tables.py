@@ -18,6 +18,9 @@ from offerlake import files
 from offerlake.errors import EnvironmentProblem, MissingTableError, SchemaError
 from offerlake.schemas import SCHEMA_VERSION, TABLES, Table, table
 
+Once = tuple[str, int]
+"""Who writes, and which of his writes it is: of one that is there already nothing is written."""
+
 Slice = Mapping[str, str | date | Sequence[str] | Sequence[date]]
 _TRIES = 5
 _CONFLICT = "DELTA_CONCURRENT"  # another process committed to the same rows in between
@@ -80,11 +83,14 @@ class Lake:
             reader = reader.option("versionAsOf", version)
         return table(name).check(reader.load(self.path(name)))
 
-    def write(self, name: str, frame: DataFrame, *, where: Slice | None = None, fresh: bool = False) -> Written:
+    def write(
+        self, name: str, frame: DataFrame, *, where: Slice | None = None, fresh: bool = False, once: Once | None = None
+    ) -> Written:
         """Writes a frame the way its contract says, or replaces the slice `where` (column to value or values).
 
         A slice is replaced whole, also when the frame is empty; rows outside it are refused by Delta. `fresh`: the
-        caller knows that none of these keys is there yet, so that a table that is merged need not be searched.
+        caller knows that none of these keys is there yet, so that a table that is merged need not be searched. `once`:
+        an append is left out if this writer has made one with this number, or a higher one, before.
 
         Raises:
             SchemaError: The frame is not what the contract says, or has null where none may be.
@@ -102,7 +108,7 @@ class Lake:
             tries -= 1
             try:
                 with self._locks[name]:
-                    return self._write(contract, checked, where, fresh=fresh)
+                    return self._write(contract, checked, where, fresh=fresh, once=once)
             except (PySparkException, Py4JJavaError) as error:
                 if tries and _CONFLICT in str(error):
                     continue
@@ -111,7 +117,9 @@ class Lake:
                     raise
                 raise known from error
 
-    def _write(self, contract: Table, frame: DataFrame, where: Slice | None, *, fresh: bool) -> Written:
+    def _write(
+        self, contract: Table, frame: DataFrame, where: Slice | None, *, fresh: bool, once: Once | None
+    ) -> Written:
         name = contract.name
         self.create(name)
         before = self._newest(name)
@@ -122,6 +130,8 @@ class Lake:
             writer = frame.write.format("delta").mode("append" if appends else "overwrite")
             if where is not None:
                 writer = writer.option("replaceWhere", _condition(where))
+            if once is not None:
+                writer = writer.option("txnAppId", once[0]).option("txnVersion", once[1])
             writer.save(self.path(name))
         return self._last(name, before=before)
 

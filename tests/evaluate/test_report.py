@@ -14,7 +14,7 @@ from evaluate.made import METRICS, facts
 from offerlake.decide import assignment
 from offerlake.evaluate import words
 from offerlake.evaluate.checks import Check, said
-from offerlake.evaluate.facts import Facts, Feed, Group, Number, Promise
+from offerlake.evaluate.facts import ColumnChange, Facts, Feed, Group, Number, Promise
 from offerlake.evaluate.report import intake, quality, render, verdict
 
 EVIL = "<script>alert('x')</script>"
@@ -165,6 +165,7 @@ def test_ids_and_names_from_data_are_escaped() -> None:
             ),
             rejections=tuple(replace(rejection, code=EVIL) for rejection in base.rejections),
             checks=tuple(replace(check, table=EVIL, example=EVIL, columns=(EVIL,)) for check in base.checks),
+            columns=(ColumnChange(EVIL, EVIL, EVIL, (EVIL,), date(2025, 9, 3)),),
             silent={EVIL: 3},
             models={EVIL: EVIL},
             metrics={**base.metrics, ("uplift.ate", f"offer={EVIL}"): Number(0.01, 0.0, 0.02)},
@@ -229,6 +230,18 @@ def test_no_gain_is_claimed_unless_the_interval_is_above_0(low: float, high: flo
     said = verdict(replace(base, metrics={**base.metrics, ("offers.value_dr", "all"): number}))
 
     assert (said.title, said.tone) == (title, tone)
+
+
+def test_what_changed_in_the_feeds_is_told() -> None:
+    when = date(2025, 9, 2)
+    changes = (
+        ColumnChange("orders", "price", "object", ("number", "string"), when),
+        ColumnChange("clicks", "colour", "string", (), when),
+    )
+    page = Page(render(replace(facts(), columns=changes)))
+    for text in ("price", "is object in some records; it was number or string", "is new: string", "2 September 2025"):
+        assert text in page.text
+    assert "What changed in the feeds" not in Page(render(facts())).text
 
 
 def test_records_that_went_missing_are_told() -> None:

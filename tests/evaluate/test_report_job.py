@@ -140,6 +140,26 @@ def test_the_last_finished_attempt_of_a_job_counts(spark: SparkSession) -> None:
     assert facts.jobs(frame(spark, "runs", rows)) == (JobRun("ingest", 3.0, 5),)
 
 
+def test_columns_that_came_or_changed_after_the_first_load(spark: SparkSession) -> None:
+    days = [datetime(2025, 9, day, 12, tzinfo=UTC) for day in (1, 2, 3)]
+    rows = [
+        ("orders", "id", "string", 0),
+        ("orders", "note", "string", 0),
+        ("orders", "note", "number", 0),
+        ("orders", "colour", "string", 1),
+        ("orders", "note", "object", 2),
+        ("users", "id", "string", 2),
+    ]
+    seen = [
+        {"feed": feed, "column": column, "type": kind, "first_source": "f", "first_seen": days[day]}
+        for feed, column, kind, day in rows
+    ]
+    assert facts.columns(frame(spark, "source_columns", seen)) == (
+        facts.ColumnChange("orders", "note", "object", ("number", "string"), date(2025, 9, 3)),
+        facts.ColumnChange("orders", "colour", "string", (), date(2025, 9, 2)),
+    )
+
+
 def test_the_job_writes_one_page_for_the_run(spark: SparkSession, tmp_path: Path) -> None:
     settings = load_settings([], [f"run.lake={tmp_path}", "run.source=/elsewhere/our shop.yaml"], env={})
     lake = Lake(spark, str(tmp_path))
@@ -155,6 +175,7 @@ def test_the_job_writes_one_page_for_the_run(spark: SparkSession, tmp_path: Path
         {**of_run, "attempt": 3, "run_id": "other", "columns": ["device"], "failed_rows": 7, "passed": False},
     ]
     lake.write("expectations", frame(spark, "expectations", looks))
+    lake.create("source_columns")
     lake.write(
         "metrics",
         frame(

@@ -69,7 +69,7 @@ def test_once_and_only_once(spark: SparkSession, shop: Settings) -> None:
 
     again = ingest(spark, shop)
     assert content(spark, shop) == before
-    assert first.outputs.keys() == {"raw_users", "raw_offers", "quarantine"}
+    assert first.outputs.keys() == {"raw_users", "raw_offers", "quarantine", "source_columns"}
     assert again.outputs == {}, "files without usable rows are read again, and change nothing"
     told = Lake(spark, shop.run.lake).read("metrics").where("name = 'ingest.users.rows'").collect()
     assert [row["value"] for row in told] == [1], "what is there counts, whichever attempt brought it"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from offerlake.errors import ConfigError
 from offerlake.ingest.mapping import Source, claimed, load_source, needed, parse_source
@@ -143,6 +144,29 @@ def test_a_feed_that_there_is_none_of() -> None:
         ({**tree(), "none": ["offer_products", "clicks"]}, "feed clicks is mapped and in none", "once"),
         ({"source": "x", "feeds": {}, "none": list(FEEDS)}, "none: got users", "nothing can be assigned"),
         ([], "got list", "source:"),
+        (tree(clicks={"topic": "t", "path": "x", "format": "jsonl"}), "clicks: topic: beside path", "or in a topic"),
+        (tree(clicks={"topic": "t", "path": ""}), "clicks: format: got csv of a topic", "jsonl or avro"),
+        (tree(clicks={"topic": "a,b", "path": ""}), "feeds.clicks.topic: got 'a,b'", "pattern"),
+        (tree(clicks={"topic": "t", "path": "", "format": "avro"}), "clicks: avsc: none for avro", "schema's file"),
+        (
+            tree(clicks={"topic": "t", "path": "", "format": "jsonl", "avsc": "{}"}),
+            "clicks: avsc: there for jsonl",
+            "there only",
+        ),
+        (tree(clicks={"format": "avro", "avsc": "{}"}), "clicks: avsc: there is no topic", "schema within"),
+        *(
+            (tree(clicks={"topic": "t", "path": "", "format": "avro", "avsc": avsc}), message, fix)
+            for avsc, message, fix in (
+                ({7: '{"type": "long"}'}, "avsc: no schema of a record", "Avro record"),
+                ("no json", "avsc: no schema of a record: 'no json'", "Avro record"),
+                ({"x": "{}"}, "avsc.x", "integer"),
+            )
+        ),
+        (
+            tree(clicks={"topic": "t", "path": "", "parts": [{"path": "x"}], "format": "jsonl"}),
+            "clicks: topic: beside parts",
+            "or in a topic",
+        ),
         ({"source": "x", "feeds": None}, "feeds: got None", "feeds:"),
     ],
 )
@@ -159,6 +183,19 @@ def test_files(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("source: [", encoding="utf-8")
     with pytest.raises(ConfigError, match="not YAML"):
+        load_source(str(path))
+
+
+def test_schemas_lie_beside_the_mapping(tmp_path: Path) -> None:
+    schema = '{"type": "record", "name": "click", "fields": [{"name": "a", "type": "string"}]}'
+    (tmp_path / "one.avsc").write_text(schema, encoding="utf-8")
+    topic = {"topic": "clicks", "path": "", "format": "avro"}
+    path = tmp_path / "mine.yaml"
+    for avsc, found in (("one.avsc", {-1: schema}), ({7: "one.avsc"}, {7: schema})):
+        path.write_text(yaml.safe_dump(tree(clicks={**topic, "avsc": avsc})), encoding="utf-8")
+        assert load_source(str(path)).feed("clicks").avsc == found
+    path.write_text(yaml.safe_dump(tree(clicks={**topic, "avsc": "two.avsc"})), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"clicks: avsc: two\.avsc: No such file"):
         load_source(str(path))
 
 

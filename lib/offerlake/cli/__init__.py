@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from offerlake.cli import config, doctor, look, quality, run, source
+from offerlake.cli import config, doctor, look, quality, run, source, stream
 from offerlake.cli.group import Commands
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.command("run")(run.run)
+app.command("stream")(stream.stream)
 app.command("demo")(run.demo)
 app.command("simulate")(run.simulate)
 app.command("doctor")(doctor.doctor)

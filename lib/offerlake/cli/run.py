@@ -38,6 +38,7 @@ def run(
     from offerlake import pipeline
     from offerlake.config import load_settings
     from offerlake.errors import ConfigError
+    from offerlake.ingest.kafka import check_servers
     from offerlake.ingest.mapping import load_source
     from offerlake.quality.expectations import load_expectations
     from offerlake.session import open_session
@@ -48,7 +49,8 @@ def run(
     places = {"run.lake": lake, "run.landing": landing, "run.source": source, "evaluate.truth": truth}
     settings = load_settings(config or [], sets or [], given=places)
     day = parse_as_of(as_of)
-    load_source(settings.run.source)  # a mistake in it, or in the expectations, is told before Spark starts
+    mapped = load_source(settings.run.source)  # a mistake in it, or in the expectations, is told before Spark starts
+    check_servers(mapped, settings.ingest.kafka)
     load_expectations(settings.quality)
     jobs = pipeline.load_jobs()
     part = pipeline.select(jobs, first=first, last=last, only=only or ()) if first or last or only else None

@@ -29,10 +29,12 @@ def check(
 ) -> Answer:
     """Read some records of each feed and say what maps, what fails and why."""
     from offerlake.config import load_settings
+    from offerlake.ingest.kafka import check_servers
     from offerlake.ingest.mapping import load_source
 
     settings = load_settings(config or [], sets or [], given={"run.landing": landing})
     source = load_source(mapping)
+    check_servers(source, settings.ingest.kafka)
     from offerlake import sources
     from offerlake.session import open_session
 
@@ -100,7 +102,8 @@ def _print(look: FeedLook) -> None:
         console.print(f"{look.name}: {look.error}", markup=False, highlight=False)
         return
     apart = f", {look.others} more are other feeds'" if look.others else ""
-    title = f"{look.name}: of {look.records} records in {look.files} files {look.usable} can be used{apart}"
+    where = f"in {look.files} files" if look.files else "of its topic"
+    title = f"{look.name}: of {look.records} records {where} {look.usable} can be used{apart}"
     grid = Grid("column", "from", "filled", "refused", "such as", title=title, title_justify="left")
     for column in look.columns:
         numbers = (str(column.filled), str(column.refused) if column.refused else "")

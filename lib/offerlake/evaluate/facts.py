@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from offerlake.evaluate.checks import Check
 
 _EXAMPLES = 5
+MOST_CHANGES = 25
+"""Changes of columns that are told of, the newest."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,17 @@ class Rejection:
     feed: str
     code: str
     records: int
+
+
+@dataclass(frozen=True)
+class ColumnChange:
+    """A column that came, or came as another type, after its feed's first load; `before`: its types until then."""
+
+    feed: str
+    column: str
+    type: str
+    before: tuple[str, ...]
+    since: date
 
 
 @dataclass(frozen=True)
@@ -114,6 +127,7 @@ class Facts:
         feeds: What came in.
         rejections: Why records were refused.
         checks: What was expected of the tables, and how it stands; what is not met first.
+        columns: Columns of the feeds that came or changed, the newest first.
         groups: Who got what.
         silent: First reason code to users of the model's arm without an offer.
         promises: What the models say of each offer.
@@ -130,6 +144,7 @@ class Facts:
     feeds: tuple[Feed, ...] = ()
     rejections: tuple[Rejection, ...] = ()
     checks: tuple[Check, ...] = ()
+    columns: tuple[ColumnChange, ...] = ()
     groups: tuple[Group, ...] = ()
     silent: dict[str, int] = field(default_factory=dict)
     promises: tuple[Promise, ...] = ()
@@ -189,6 +204,30 @@ def feeds(
         for name in unread
     )
     return counted, tuple(Rejection(row["feed"], row["code"], row["records"]) for row in rows)
+
+
+def columns(source_columns: DataFrame) -> tuple[ColumnChange, ...]:
+    """What changed in the columns of the feeds, the newest first; a table of `MOST_CHANGES` rows at most.
+
+    Args:
+        source_columns: The table; what was there at a feed's first load is no change.
+    """
+    earlier = Window.partitionBy("feed", "column").orderBy("first_seen").rangeBetween(Window.unboundedPreceding, -1)
+    seconds = source_columns.withColumn("first_seen", F.unix_micros("first_seen"))
+    rows = (
+        seconds.withColumns(
+            {
+                "before": F.array_sort(F.collect_set("type").over(earlier)),
+                "first": F.min("first_seen").over(Window.partitionBy("feed")),
+            }
+        )
+        .where("first_seen > first")
+        .orderBy(F.desc("first_seen"), "feed", "column", "type")
+        .select("feed", "column", "type", "before", F.to_date(F.timestamp_micros("first_seen")))
+        .limit(MOST_CHANGES)
+        .collect()
+    )
+    return tuple(ColumnChange(feed, column, kind, tuple(before), since) for feed, column, kind, before, since in rows)
 
 
 def groups(user_offers: DataFrame) -> tuple[Group, ...]:

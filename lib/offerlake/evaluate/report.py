@@ -74,6 +74,7 @@ def render(facts: Facts) -> str:
         rejections=views.rejections(facts),
         quality=quality(facts),
         unmet=checks.unmet(facts.checks),
+        columns=views.columns(facts),
         jobs=[{"label": words.job(run.job), "run": run} for run in facts.jobs],
         pictures=pictures(facts),
     )

@@ -286,6 +286,19 @@ def feeds(facts: Facts) -> list[dict[str, Any]]:
     ]
 
 
+def columns(facts: Facts) -> list[dict[str, Any]]:
+    """Columns of the feeds that came or changed."""
+    return [
+        {
+            "feed": words.FEEDS.get(row.feed, row.feed),
+            "column": row.column,
+            "what": words.column_change(row.type, row.before),
+            "since": row.since,
+        }
+        for row in facts.columns
+    ]
+
+
 def rejections(facts: Facts) -> list[dict[str, Any]]:
     """Why records were rejected."""
     return [

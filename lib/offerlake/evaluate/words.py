@@ -36,6 +36,9 @@ TABLES = {"order_lines": FEEDS["orders"], **FEEDS}
 REJECTIONS = {
     "malformed_csv": "A broken line",
     "malformed_json": "Not readable as JSON",
+    "malformed_avro": "Not readable as Avro",
+    "unknown_schema": "Written by a schema that the mapping does not name",
+    "tombstone": "A message without content: its key was deleted",
     "encoding": "Characters that cannot be read",
     "missing": "A value is missing that has to be there",
     "unparsable": "A value is not what it should be, such as text where a number belongs",
@@ -158,6 +161,11 @@ def reason(code: str) -> str:
         "value_per_cost": f"the best offer brings {money(x)} for each 1 spent, too little for the budget",
     }
     return sentences.get(name, code)
+
+
+def column_change(kind: str, before: Sequence[str]) -> str:
+    """What happened to a column that is now also `kind`, and was `before` until then."""
+    return f"is {kind} in some records; it was {' or '.join(before)}" if before else f"is new: {kind}"
 
 
 def reasons(codes: Sequence[str]) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,8 @@ from pyspark.sql import functions as F
 from offerlake.errors import DataError, nearest
 from offerlake.ingest.landing import File, explained, find, plain
 from offerlake.ingest.mapping import NEVER_NONE, POSITION, Feed
-from offerlake.ingest.readers import Records, read_files, together
+from offerlake.ingest.readers import read_files
+from offerlake.ingest.records import Kinds, Records, kinds_seen, together
 from offerlake.schemas import table
 
 JOB = "ingest"
@@ -22,7 +23,7 @@ JOB = "ingest"
 
 @dataclass(frozen=True)
 class Batch:
-    """What the new files of a feed hold.
+    """What the new files of a feed hold, or messages of its topic.
 
     Attributes:
         good: Rows of `raw_<feed>`.
@@ -30,8 +31,10 @@ class Batch:
         rows: Records in all.
         refused: Those that cannot be read.
         others: Further records in the files, which the mapping leaves to other feeds.
+        kinds: The source's columns and what they are there.
         files: New files.
         without_rows: Names of those without a record.
+        with_rows: Names of the others.
         held: What is cached until the batch has been written.
     """
 
@@ -40,9 +43,11 @@ class Batch:
     rows: int
     refused: int
     others: int
-    files: int
-    without_rows: tuple[str, ...]
+    kinds: Kinds
     held: DataFrame
+    files: int = 0
+    without_rows: tuple[str, ...] = ()
+    with_rows: tuple[str, ...] = ()
 
 
 def read_feed(
@@ -54,6 +59,8 @@ def read_feed(
     known: Collection[str],
     loaded_at: datetime,
     quote: int,
+    seen: Collection[str] = (),
+    most: int | None = None,
 ) -> Batch | None:
     """Reads the files of a feed that have not been ingested yet.
 
@@ -65,6 +72,8 @@ def read_feed(
         known: Names of files whose rows are in the bronze table.
         loaded_at: The time of the load.
         quote: Characters of a refused record that its reason quotes.
+        seen: The source's columns that are known.
+        most: Files to read at once, those with the first names; None: all.
 
     Returns:
         The batch, or None where no file is new.
@@ -72,12 +81,12 @@ def read_feed(
     Raises:
         DataError: There is no file, a file cannot be read or lacks a column, or a feed that is needed has no rows.
     """
-    groups = new_files(spark, name, feed, landing, known)
+    groups = _first(new_files(spark, name, feed, landing, known), most)
     files = [file for _, group in groups for file in group]
     if not files:
         return None
     with explained(name):
-        read = [read_files(spark, name, group, its, quote=quote) for group, its in groups]
+        read = [read_files(spark, name, group, its, quote=quote, seen=seen) for group, its in groups]
         # Parsed once: the survey, the quarantine and the table each read it again.
         held = together([records.frame for records in read]).persist(StorageLevel.DISK_ONLY)
         survey = _survey(held, {ours for records in read for ours in records.present})
@@ -90,24 +99,69 @@ def read_feed(
             f"feed {name}: {len(files)} files, {refused} records, none that can be used",
             fix=f"Land {name} with rows: without them nothing can be assigned.",
         )
-    numbered = _numbered(spark, held, files, survey).withColumn("loaded_at", F.lit(loaded_at))
-    placed = {ours for group in feed.groups for ours, theirs in group.columns.items() if theirs == (POSITION,)}
-    place = F.concat_ws("#", "source", "source_position")
-    numbered = numbered.withColumns(
-        {ours: F.when(F.col(ours) == POSITION, place).otherwise(F.col(ours)) for ours in sorted(placed)}
-    )
-    fine = F.size("_reasons") == 0
+    called = {file.path: file.name for file in files}
+    kinds = {column: source for records in read for column, source in records.kinds.items()}
+    if any(group.format == "jsonl" for group, _ in groups):
+        names = {row["_file"]: called[plain(row["_file"])] for row in survey}
+        kinds |= kinds_seen(held, F.col("_file"), names)
     filled = {plain(row["_file"]) for row in survey if row["rows"]}
-    return Batch(
-        good=table(f"raw_{name}").select(numbered.where(fine)),
-        quarantined=_quarantined(name, numbered.where(~fine)),
-        rows=rows,
-        refused=refused,
-        others=sum(row["others"] for row in survey),
+    counts = {"rows": rows, "refused": refused, "others": sum(row["others"] for row in survey)}
+    batch = batch_of(name, feed, _numbered(spark, held, files, survey), held, counts, kinds=kinds, loaded_at=loaded_at)
+    return replace(
+        batch,
         files=len(files),
         without_rows=tuple(file.name for file in files if file.path not in filled),
+        with_rows=tuple(file.name for file in files if file.path in filled),
+    )
+
+
+def batch_of(
+    name: str,
+    feed: Feed,
+    placed: DataFrame,
+    held: DataFrame,
+    counts: Mapping[str, int],
+    *,
+    kinds: Kinds,
+    loaded_at: datetime,
+) -> Batch:
+    """What records come to that know their place.
+
+    Args:
+        name: The feed.
+        feed: Its mapping.
+        placed: The records with `source` and `source_position`; those of other feeds left out.
+        held: What is cached until the batch has been written.
+        counts: rows, refused and others.
+        kinds: The source's columns and what they are there.
+        loaded_at: The time of the load.
+    """
+    positioned = {ours for group in feed.groups for ours, theirs in group.columns.items() if theirs == (POSITION,)}
+    place = F.concat_ws("#", "source", "source_position")
+    rows = placed.withColumns(
+        {
+            "loaded_at": F.lit(loaded_at),
+            **{ours: F.when(F.col(ours) == POSITION, place).otherwise(F.col(ours)) for ours in sorted(positioned)},
+        }
+    )
+    fine = F.size("_reasons") == 0
+    return Batch(
+        good=table(f"raw_{name}").select(rows.where(fine)),
+        quarantined=_quarantined(name, rows.where(~fine)),
+        rows=counts["rows"],
+        refused=counts["refused"],
+        others=counts["others"],
+        kinds=kinds,
         held=held,
     )
+
+
+def _first(groups: list[tuple[Feed, list[File]]], most: int | None) -> list[tuple[Feed, list[File]]]:
+    if most is None:
+        return groups
+    first = sorted((file.name for _, its in groups for file in its))[:most]
+    cut = [(group, [file for file in its if file.name in first]) for group, its in groups]
+    return [(group, its) for group, its in cut if its]
 
 
 def new_files(

@@ -19,6 +19,11 @@ One YAML file a source, `conf/sources/<source>.yaml`; docs/sources.md shows typi
         header: []                  # csv without a header line: its columns' names
         multi_line: false           # csv: true if quoted values contain line breaks
         parts: []                   # several kinds of files, each with its own path, format, columns, constants, …
+      orders:
+        topic: shop.orders          # instead of a path: messages of a Kafka topic, each a record
+        format: avro                # jsonl | avro
+        avsc: orders.avsc           # avro: the schema's file, beside the mapping; {7: v1.avsc, 9: v2.avsc} by the id
+                                    # that the five bytes before each message name
     none: [offer_products]          # feeds that this source does not have
 
 Theirs is a column's name; a path such as `user.id` into a nested one; a list of names, whose values are joined by |
@@ -27,6 +32,7 @@ Theirs is a column's name; a path such as `user.id` into a nested one; a list of
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -87,6 +93,9 @@ NEVER_NONE = ("users", "offers")
 POSITION = "_position"
 """Stands for a source's column: the record's file and its number there."""
 
+NO_ID = -1
+"""Stands for a schema's id: the messages name none."""
+
 _OF_FILES = ("path", "format", "columns", "constants", "only", "separator", "header", "multi_line")
 _Names = tuple[str, ...]
 
@@ -105,6 +114,8 @@ class Feed(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str = ""
+    topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,249}$")] = ""
+    avsc: dict[int, str] = {}
     format: Literal["csv", "jsonl", "parquet", "avro", "delta"] = "jsonl"
     columns: dict[str, Annotated[_Names, BeforeValidator(_listed), Field(min_length=1)]] = {}
     constants: dict[str, str | None] = {}
@@ -118,6 +129,11 @@ class Feed(BaseModel):
     header: _Names = ()
     multi_line: bool = False
     parts: tuple[dict[str, Any], ...] = ()
+
+    @field_validator("avsc", mode="before")
+    @classmethod
+    def _by_id(cls, avsc: Any) -> Any:
+        return {NO_ID: avsc} if isinstance(avsc, str) else avsc
 
     @field_validator("constants", mode="before")
     @classmethod
@@ -210,7 +226,32 @@ def load_source(name: str) -> Source:
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"mapping {path}: not YAML: {error}", fix="Mend the line it names.") from None
-    return parse_source(tree, where=path.name)
+    return parse_source(_with_schemas(tree, path.parent), where=path.name)
+
+
+def _with_schemas(tree: Any, folder: Path) -> Any:
+    """The mapping with what the files of `avsc` hold in place of their names."""
+    feeds = tree.get("feeds") if isinstance(tree, dict) else None
+    if not isinstance(feeds, dict):
+        return tree
+
+    def read(name: str, file: Any) -> str:
+        try:
+            return (folder / str(file)).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            said = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            raise ConfigError(
+                f"mapping: {name}: avsc: {file}: {said}", fix="Put the schema's file beside the mapping."
+            ) from None
+
+    found = {}
+    for name, feed in feeds.items():
+        avsc = feed.get("avsc") if isinstance(feed, dict) else None
+        if isinstance(avsc, dict):
+            found[name] = {**feed, "avsc": {key: read(name, file) for key, file in avsc.items()}}
+        else:
+            found[name] = {**feed, "avsc": read(name, avsc)} if avsc is not None else feed
+    return {**tree, "feeds": found}
 
 
 def source_file(name: str) -> Path:
@@ -299,6 +340,10 @@ def _check_feeds(source: Source, *, where: str) -> None:
 def _check_use(name: str, feed: Feed, *, where: str) -> None:
     """What would be read over in silence is refused."""
     formats = {group.get("format", feed.format) for group in feed.parts} or {feed.format}
+    if feed.topic:
+        _check_topic(feed, where=where)
+    elif feed.avsc:
+        raise ConfigError(f"mapping {where}: avsc: there is no topic", fix="Avro files have their schema within.")
     if feed.decimal == "," and formats != {"csv"}:
         raise ConfigError(
             f"mapping {where}: decimal: got ',' for {feed.format}", fix="Only CSV writes numbers by commas."
@@ -312,9 +357,33 @@ def _check_use(name: str, feed: Feed, *, where: str) -> None:
             )
 
 
+def _check_topic(feed: Feed, *, where: str) -> None:
+    if feed.path or feed.parts:
+        beside = "path" if feed.path else "parts"
+        raise ConfigError(f"mapping {where}: topic: beside {beside}", fix="Records lie in files or in a topic.")
+    if feed.format not in ("jsonl", "avro"):
+        raise ConfigError(f"mapping {where}: format: got {feed.format} of a topic", fix="A message is jsonl or avro.")
+    if bool(feed.avsc) != (feed.format == "avro"):
+        raise ConfigError(
+            f"mapping {where}: avsc: {'none for avro' if not feed.avsc else 'there for jsonl'}",
+            fix="Name the schema's file where messages are Avro, and there only.",
+        )
+    for text in feed.avsc.values():
+        try:
+            schema = json.loads(text)
+        except ValueError:
+            schema = None
+        if not isinstance(schema, dict) or schema.get("type") != "record" or not schema.get("fields"):
+            raise ConfigError(
+                f"mapping {where}: avsc: no schema of a record: {text[:80]!r}", fix="Give the file of an Avro record."
+            )
+
+
 def _check_columns(name: str, feed: Feed, *, where: str) -> None:
-    if not feed.path:
-        raise ConfigError(f"mapping {where}: no path", fix="Write path: clicks/*.csv, or one in each of its parts.")
+    if not (feed.path or feed.topic):
+        raise ConfigError(
+            f"mapping {where}: no path", fix="Write path: clicks/*.csv, or one in each of its parts; or topic: NAME."
+        )
     for part in ("columns", "constants", "values"):
         _known(getattr(feed, part), FEEDS[name], where=f"{where}.{part}", what="column")
     for ours, theirs in feed.columns.items():

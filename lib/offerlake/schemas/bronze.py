@@ -46,8 +46,12 @@ def _raw(feed: str, columns: tuple[str, ...]) -> Table:
         columns=(
             *(Col(name, "string", f"{name} as received", null=True) for name in columns),
             Col("extra", "map<string,string>", "source columns that the mapping does not name"),
-            Col("source", "string", "file (relative to the landing folder) or topic it came from"),
-            Col("source_position", "string", "place in the source: running number of the record in its file"),
+            Col("source", "string", "file (relative to the landing folder) it came from, or kafka:topic/partition"),
+            Col(
+                "source_position",
+                "string",
+                "place in the source: running number of the record in its file, or the message's offset",
+            ),
             Col("loaded_at", "timestamp", "when the ingest run wrote it; never a feature's clock"),
         ),
         mode="append",

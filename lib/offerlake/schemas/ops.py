@@ -101,4 +101,24 @@ MODELS = Table(
     ),
 )
 
-TABLES = (RUNS, METRICS, EXPECTATIONS, MODELS)
+SOURCE_COLUMNS = Table(
+    name="source_columns",
+    layer="ops",
+    grain="one column of a source as one type: a new column, or a column's new type, is a new row",
+    key=("feed", "column", "type"),
+    mode="merge",
+    retention="ops_days",
+    columns=(
+        Col("feed", "string", "the feed"),
+        Col("column", "string", "the column's or key's name in the source"),
+        Col(
+            "type",
+            "string",
+            "what it is there: of CSV string; of JSON string, number, boolean, object or array; else the file's or schema's type",
+        ),
+        Col("first_source", "string", "file or topic it was first seen in"),
+        Col("first_seen", "timestamp", "when that was loaded"),
+    ),
+)
+
+TABLES = (RUNS, METRICS, EXPECTATIONS, MODELS, SOURCE_COLUMNS)

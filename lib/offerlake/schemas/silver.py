@@ -208,7 +208,11 @@ QUARANTINE = Table(
         Col("reasons", "array<string>", "short codes, each with the column and the value, cut"),
         Col("record", "string", "the record: the raw line, or the raw row as JSON"),
         Col("source", "string", "file or topic"),
-        Col("source_position", "string", "place in the source: running number of the record in its file"),
+        Col(
+            "source_position",
+            "string",
+            "place in the source: running number of the record in its file, or the message's offset",
+        ),
         Col("loaded_at", "timestamp", "when the record was loaded"),
         Col("loaded_date", "date", "UTC date of loaded_at"),
     ),
