@@ -7,7 +7,7 @@ from pathlib import PurePath
 from pyspark.sql import functions as F
 
 from offerlake import files
-from offerlake.evaluate import facts
+from offerlake.evaluate import customers, facts
 from offerlake.evaluate.report import render
 from offerlake.job import Context, Job, main
 from offerlake.ledger import code_version
@@ -20,6 +20,9 @@ def run(ctx: Context) -> None:
     chosen = ctx.read("user_offers").where(this_run & (F.col("as_of") == F.lit(ctx.as_of)))
     numbers = facts.metrics(ctx.read("metrics").where(this_run))
     received, rejected = facts.feeds(numbers, ctx.read("quarantine"), FEEDS)
+    kinds: tuple[facts.Segment, ...] = ()
+    if ctx.settings.segments.enabled:
+        kinds = customers.segments(ctx.read("segment_profiles").where(F.col("as_of") == F.lit(ctx.as_of)))
     page = render(
         facts.Facts(
             run_id=ctx.run_id,
@@ -33,6 +36,7 @@ def run(ctx: Context) -> None:
             silent=facts.silent(chosen),
             promises=facts.promises(ctx.read("offer_scores").where(F.col("as_of") == F.lit(ctx.as_of))),
             examples=facts.examples(chosen),
+            segments=kinds,
             models=facts.models(ctx.read("models")),
             jobs=facts.jobs(ctx.read("runs").where(this_run)),
         )
@@ -42,10 +46,13 @@ def run(ctx: Context) -> None:
 
 JOB = Job(
     name="report",
-    reads=("metrics", "runs", "user_offers", "quarantine", "offer_scores", "models", "publish"),  # the last of all
+    reads=(
+        "metrics", "runs", "user_offers", "quarantine", "offer_scores", "segment_profiles", "user_value", "models",
+        "publish",  # the last of all
+    ),
     writes=("report",),
     run=run,
-)
+)  # fmt: skip
 
 if __name__ == "__main__":
     main(JOB)

@@ -146,6 +146,9 @@ def test_the_job_writes_one_page_for_the_run(spark: SparkSession, tmp_path: Path
     lake.write("user_offers", assigned(spark))
     lake.write("quarantine", refused(spark))
     lake.write("offer_scores", frame(spark, "offer_scores", [{"offer_id": "ten", "expected_margin": 1.0}]))
+    profile = {"as_of": AS_OF, "name": "frequent, browsing", "users": 12}
+    other = {"as_of": date(2025, 9, 2), "name": "of another day", "users": 3}
+    lake.write("segment_profiles", frame(spark, "segment_profiles", [profile, other]))
     lake.write("models", frame(spark, "models", [{"name": "als", "status": "live", "version": "r1-1"}]))
     lake.write(
         "metrics",
@@ -166,3 +169,5 @@ def test_the_job_writes_one_page_for_the_run(spark: SparkSession, tmp_path: Path
     assert "777" not in page
     assert "Data: our shop." in page
     assert "10 % off" in page
+    assert "Frequent, browsing" in page
+    assert "f another day" not in page
