@@ -18,7 +18,7 @@ from offerlake.value.traits import learn_scales, scaled, traits
 
 
 def run(ctx: Context) -> None:
-    """Writes the slices of `as_of`; every user of user_features is in one segment."""
+    """Writes the slices of `as_of`: every user of user_features, or nobody where hardly any two users differ."""
     settings = ctx.settings.segments
     features = ctx.read("user_features").where(F.col("as_of") == F.lit(ctx.as_of)).cache()
     values = traits(features).cache()
@@ -28,6 +28,12 @@ def run(ctx: Context) -> None:
     found = segment(
         users, settings=settings, seed=ctx.settings.run.seed, former=None if former is None else former.choice
     )
+    where = {"as_of": ctx.as_of}
+    if found is None:
+        ctx.metric("segments.k", 0)
+        for contract in (SEGMENTS, SEGMENT_PROFILES):
+            ctx.write(contract.name, ctx.spark.createDataFrame([], contract.struct), where=where)
+        return
     labels = label(found.centres, scales, choice=found.choice, former=former, limit=settings.move_limit)
     draft = ctx.draft_model("segments", settings.model_dump(mode="json"))
     content = {"now": labels.as_dict(), "before": None if former is None else former.as_dict()}
@@ -35,7 +41,6 @@ def run(ctx: Context) -> None:
     rows = placed(users, labels, scales).withColumn("as_of", F.lit(ctx.as_of)).cache()
     value = ctx.read("user_value").where(F.col("as_of") == F.lit(ctx.as_of)) if ctx.settings.clv.enabled else None
     described = profiles(rows, features, labels, scales, value=value).withColumn("as_of", F.lit(ctx.as_of))
-    where = {"as_of": ctx.as_of}
     ctx.count(rows_out=ctx.write("segments", SEGMENTS.select(rows), where=where))
     ctx.write("segment_profiles", SEGMENT_PROFILES.select(described), where=where)
     tell(ctx, found, labels, former)

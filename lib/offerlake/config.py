@@ -13,10 +13,10 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path, PurePath, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from offerlake.errors import ConfigError
 
@@ -152,6 +152,12 @@ class SegmentSettings(_Section):
     winsor: Annotated[float, Field(ge=0, lt=0.5)]
     keep_margin: Annotated[float, Field(ge=0, le=2)]
     move_limit: Annotated[float, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.k_min > self.k_max:
+            raise ValueError(f"k_min {self.k_min} is above k_max {self.k_max}: lower it")
+        return self
 
 
 class DecideSettings(_Section):

@@ -134,6 +134,14 @@ def test_build_segments_keeps_names_while_kinds_of_users_last(spark: SparkSessio
     assert _metrics(lake, "run2")["segments.kept", "all"]["value"] == 3
 
 
+def test_users_all_alike_make_no_segments_and_stop_nothing(spark: SparkSession, tmp_path: Path) -> None:
+    lake = Lake(spark, str(tmp_path))
+    lake.write("user_features", _known(spark, features(spark, each=1).limit(3), AS_OF), where={"as_of": AS_OF})
+    _run(spark, settings_of(tmp_path, "clv.enabled=false"), "build_segments")
+    assert lake.read("segments").count() == lake.read("segment_profiles").count() == 0
+    assert _metrics(lake)["segments.k", "all"]["value"] == 0
+
+
 def test_the_settings_leave_them_out() -> None:
     jobs = load_jobs()
     for name in ("clv", "segments"):

@@ -15,7 +15,6 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from offerlake.config import SegmentSettings
-from offerlake.errors import DataError
 from offerlake.randomness import uniform
 from offerlake.value.likelihood import Numbers
 from offerlake.value.traits import TRAITS, nearest
@@ -35,16 +34,17 @@ class Segmentation:
         centres: In standard deviations (k, traits), the user who orders most often first.
         silhouettes: Of every method and number tried, on the sample, −1 to 1: how much nearer users are to their own
             segment than to the next (squared Euclidean).
-        stability: Adjusted Rand index of the segments and those found from half of the sample: 1 the same, 0 chance.
+        stability: Adjusted Rand index of the segments and those found from half of the sample: 1 the same, 0 chance;
+            None: that half has too few users.
     """
 
     choice: Choice
     centres: Numbers
     silhouettes: Mapping[Choice, float]
-    stability: float
+    stability: float | None
 
 
-def segment(users: DataFrame, *, settings: SegmentSettings, seed: int, former: Choice | None) -> Segmentation:
+def segment(users: DataFrame, *, settings: SegmentSettings, seed: int, former: Choice | None) -> Segmentation | None:
     """Chooses method and number of segments on a sample, then finds their centres among all users.
 
     The former choice stays unless another one's silhouette is higher by more than `keep_margin`: people who work with
@@ -56,11 +56,9 @@ def segment(users: DataFrame, *, settings: SegmentSettings, seed: int, former: C
         seed: `run.seed`.
         former: What the run before had chosen; None: nothing.
 
-    Raises:
-        DataError: `k_min` is above `k_max`, or fewer users of different traits than `k_min`.
+    Returns:
+        What was found; None where no more users differ in their traits than `k_min`.
     """
-    if settings.k_min > settings.k_max:
-        raise DataError(f"setting segments.k_min: got {settings.k_min}, above k_max {settings.k_max}", fix="Lower it.")
     rows = _ordered(users)
     try:
         number = rows.count()
@@ -68,12 +66,14 @@ def segment(users: DataFrame, *, settings: SegmentSettings, seed: int, former: C
         drawn = rows.where(uniform(seed, "segments", F.col("user_id")) < F.lit(share)) if share < 1 else rows
         sample = drawn.persist(StorageLevel.MEMORY_AND_DISK)
         tried = _tried(sample, settings, seed)
+        if not tried:
+            return None
         choice = _chosen({found: silhouette for found, (silhouette, _) in tried.items()}, former, settings.keep_margin)
         centres = tried[choice][1] if share == 1 else _centres(rows, choice, seed)
         half = sample.where(uniform(seed, "segments:half", F.col("user_id")) < F.lit(0.5))
-        stability = _agreement(sample, centres, _centres(half, choice, seed))
-        if share < 1:
-            sample.unpersist()
+        enough = half.limit(choice[1]).count() == choice[1]
+        stability = _agreement(sample, centres, _centres(half, choice, seed)) if enough else None
+        sample.unpersist()
     finally:
         rows.unpersist()
     rounded = np.round(centres, 6)
@@ -95,18 +95,11 @@ def _ordered(users: DataFrame) -> DataFrame:
 
 def _tried(sample: DataFrame, settings: SegmentSettings, seed: int) -> dict[Choice, tuple[float, Numbers]]:
     different = sample.select("z").distinct().limit(settings.k_max + 1).count()
-    if different <= settings.k_min:
-        raise DataError(
-            f"segments: {different} kinds of users with different traits, {settings.k_min} segments asked for",
-            fix="Set segments.enabled to false until there are more users, or segments.k_min lower.",
-        )
     judge = ClusteringEvaluator(predictionCol="segment")
     found: dict[Choice, tuple[float, Numbers]] = {}
     for method in settings.methods:
         for k in range(settings.k_min, min(settings.k_max, different - 1) + 1):
             centres = _centres(sample, (method, k), seed)
-            if len(centres) < 2:
-                continue
             placed = sample.withColumn("segment", nearest(F.col("z"), _numbered(centres)))
             found[method, k] = (float(judge.evaluate(placed)), centres)
     return found
