@@ -24,8 +24,12 @@ def watch(*arguments: str) -> Taken:
     Raises:
         SystemExit: It ends with another code than 0.
     """
+    return watch_command([sys.executable, "-m", "offerlake", *arguments])
+
+
+def watch_command(command: list[str]) -> Taken:
+    """Any command, likewise."""
     begun, peak = time.monotonic(), 0
-    command = [sys.executable, "-m", "offerlake", *arguments]
     process = subprocess.Popen(command, stdout=sys.stderr, start_new_session=True)
     while process.poll() is None:
         peak = max(peak, _memory(process.pid))

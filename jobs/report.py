@@ -7,7 +7,7 @@ from pathlib import PurePath
 from pyspark.sql import functions as F
 
 from offerlake import files
-from offerlake.evaluate import facts
+from offerlake.evaluate import customers, facts
 from offerlake.evaluate.checks import checks
 from offerlake.evaluate.report import render
 from offerlake.job import Context, Job, main
@@ -22,6 +22,9 @@ def run(ctx: Context) -> None:
     numbers = facts.metrics(ctx.read("metrics").where(this_run))
     received, rejected = facts.feeds(numbers, ctx.read("quarantine"), FEEDS)
     expected = checks(ctx.read("expectations").where(this_run)) if ctx.lake.exists("expectations") else ()
+    kinds: tuple[facts.Segment, ...] = ()
+    if ctx.settings.segments.enabled:
+        kinds = customers.segments(ctx.read("segment_profiles").where(F.col("as_of") == F.lit(ctx.as_of)))
     page = render(
         facts.Facts(
             run_id=ctx.run_id,
@@ -37,6 +40,7 @@ def run(ctx: Context) -> None:
             silent=facts.silent(chosen),
             promises=facts.promises(ctx.read("offer_scores").where(F.col("as_of") == F.lit(ctx.as_of))),
             examples=facts.examples(chosen),
+            segments=kinds,
             models=facts.models(ctx.read("models")),
             jobs=facts.jobs(ctx.read("runs").where(this_run)),
         )
@@ -46,10 +50,10 @@ def run(ctx: Context) -> None:
 
 JOB = Job(
     name="report",
-    # publish: the last of all
     reads=(
-        "metrics", "runs", "user_offers", "quarantine", "expectations", "source_columns", "offer_scores", "models",
-        "publish",
+        "metrics", "runs", "user_offers", "quarantine", "expectations", "source_columns", "offer_scores",
+        "segment_profiles", "user_value", "models",
+        "publish",  # the last of all
     ),
     writes=("report",),
     run=run,

@@ -77,6 +77,9 @@ def test_an_unknown_setting_names_the_nearest(
         ("quality.days=0", "quality.days"),
         ("deep.hidden=[0]", "deep.hidden.0"),
         ("simulate.products=2005", "simulate.products"),
+        ("segments.k_min=7", "segments"),
+        ("segments.methods=[]", "segments.methods"),
+        ("clv.discount_rate=1", "clv.discount_rate"),
     ],
 )
 def test_a_value_out_of_range_is_named(text: str, name: str) -> None:

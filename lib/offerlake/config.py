@@ -13,10 +13,19 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path, PurePath, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
 from offerlake.errors import ConfigError
 
@@ -171,6 +180,33 @@ class DeepSettings(_Section):
     start_timeout: Positive
 
 
+class ClvSettings(_Section):
+    enabled: bool
+    horizon_weeks: Positive
+    discount_rate: Share
+    holdout_days: Positive
+    max_groups: Annotated[int, Field(ge=1000)]
+    trees: Positive
+    depth: Positive
+
+
+class SegmentSettings(_Section):
+    enabled: bool
+    methods: Annotated[tuple[Literal["kmeans", "bisecting"], ...], Field(min_length=1)]
+    k_min: Annotated[int, Field(ge=2)]
+    k_max: Annotated[int, Field(ge=2, le=20)]
+    sample: Annotated[int, Field(ge=100)]
+    winsor: Annotated[float, Field(ge=0, lt=0.5)]
+    keep_margin: Annotated[float, Field(ge=0, le=2)]
+    move_limit: Annotated[float, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.k_min > self.k_max:
+            raise ValueError(f"k_min {self.k_min} is above k_max {self.k_max}: lower it")
+        return self
+
+
 class DecideSettings(_Section):
     budget: Money
     valid_days: Positive
@@ -236,6 +272,8 @@ class Settings(_Section):
     response: ResponseSettings
     uplift: UpliftSettings
     deep: DeepSettings
+    clv: ClvSettings
+    segments: SegmentSettings
     decide: DecideSettings
     publish: PublishSettings
     evaluate: EvaluateSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from offerlake.evaluate.checks import Check
-from offerlake.evaluate.facts import Example, Facts, Feed, Group, JobRun, Number, Promise, Rejection
+from offerlake.evaluate.facts import Example, Facts, Feed, Group, JobRun, Number, Promise, Rejection, Segment
 
 CALIBRATION = (
     (0.012, 0.011),
@@ -37,6 +37,12 @@ METRICS = {
     "response.brier": Number(0.0461),
     "response.lr.brier": Number(0.0466),
     "response.calibration_slope": Number(0.97),
+    "clv.purchases.rmse": Number(1.234, 1.1, 1.4),
+    "clv.purchases.calibration": Number(0.971),
+    "clv.purchases.rank_correlation": Number(0.61),
+    "clv.purchases.gain": Number(0.312, 0.25, 0.37),
+    "clv.rate.purchases.rmse": Number(1.49),
+    "clv.rate.purchases.calibration": Number(1.434),
     "recommend.ndcg@10": Number(0.081, 0.075, 0.087),
     "recommend.recall@10": Number(0.112, 0.104, 0.12),
     "recommend.hit_rate@10": Number(0.243, 0.23, 0.256),
@@ -146,6 +152,10 @@ def facts() -> Facts:
                 ("value=2.4100", "cost=0.3900", "uplift=0.0420", "p_redeem=0.1210", "price=0.8700"),
             ),
             Example("u0004321", "model", "app_points_200", "points", 200.0, (), ("value=1.1000", "cost=0.0180")),
+        ),
+        segments=(
+            Segment("frequent, full price", 4210, 0.2152, 21.4, 1402.0, 1311.0),
+            Segment("not buying", 8020, 0.4099, 0.0, 0.0, None),
         ),
         models={"als": "3f9c2ab41d07-1", "response": "3f9c2ab41d07-1"},
         jobs=(

@@ -83,6 +83,16 @@ def test_it_says_the_numbers_it_was_given(page: Page) -> None:
         assert text in page.text
 
 
+def test_customers_come_in_kinds_and_are_foreseen(page: Page) -> None:
+    rows = re.sub(r"\s+", " ", re.sub(r"(?<=\S)\n", " ", page.text))
+    for text in ("Frequent, full price", "4,210", "21.5 %", "1,311", "97.1 %", "143.4 %", "25.0 % to 37.0 %"):
+        assert text in rows
+    assert "Boosted trees 1." not in rows, "who was not judged has no row"
+    base = facts()
+    bare = replace(base, segments=(), metrics={k: v for k, v in base.metrics.items() if not k[0].startswith("clv.")})
+    assert "Who the customers are" not in Page(render(bare)).text
+
+
 def test_reasons_are_in_words(page: Page) -> None:
     assert "Expected to bring 2.41 more than without it, cost taken off; expected to cost 0.39" in page.text
     assert "The budget went to customers with whom it brings more" in page.text

@@ -166,6 +166,9 @@ def test_the_job_writes_one_page_for_the_run(spark: SparkSession, tmp_path: Path
     lake.write("user_offers", assigned(spark))
     lake.write("quarantine", refused(spark))
     lake.write("offer_scores", frame(spark, "offer_scores", [{"offer_id": "ten", "expected_margin": 1.0}]))
+    profile = {"as_of": AS_OF, "name": "frequent, browsing", "users": 12}
+    other = {"as_of": date(2025, 9, 2), "name": "of another day", "users": 3}
+    lake.write("segment_profiles", frame(spark, "segment_profiles", [profile, other]))
     lake.write("models", frame(spark, "models", [{"name": "als", "status": "live", "version": "r1-1"}]))
     of_run = {"run_id": "r1", "table_name": "clicks", "kind": "range", "severity": "warn", "rows": 9}
     looks = [
@@ -198,3 +201,5 @@ def test_the_job_writes_one_page_for_the_run(spark: SparkSession, tmp_path: Path
     assert "price is not" not in page
     assert "Data: our shop." in page
     assert "10 % off" in page
+    assert "Frequent, browsing" in page
+    assert "f another day" not in page

@@ -106,6 +106,18 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Segment:
+    """One row of segment_profiles: means of its users."""
+
+    name: str
+    users: int
+    share: float
+    orders: float
+    money: float
+    clv: float | None
+
+
+@dataclass(frozen=True)
 class JobRun:
     """The last finished attempt of one job."""
 
@@ -132,6 +144,7 @@ class Facts:
         silent: First reason code to users of the model's arm without an offer.
         promises: What the models say of each offer.
         examples: A few users with an offer.
+        segments: Kinds of customers, the largest first.
         models: Name to the version in use.
         jobs: How long each took, in the order in which they finished.
     """
@@ -149,6 +162,7 @@ class Facts:
     silent: dict[str, int] = field(default_factory=dict)
     promises: tuple[Promise, ...] = ()
     examples: tuple[Example, ...] = ()
+    segments: tuple[Segment, ...] = ()
     models: dict[str, str] = field(default_factory=dict)
     jobs: tuple[JobRun, ...] = ()
 

@@ -8,7 +8,7 @@ from importlib import resources
 import jinja2
 from markupsafe import Markup
 
-from offerlake.evaluate import checks, figures, views, words
+from offerlake.evaluate import checks, customers, figures, views, words
 from offerlake.evaluate.facts import Facts
 from offerlake.evaluate.figures import Picture
 
@@ -64,6 +64,7 @@ def render(facts: Facts) -> str:
         examples=views.examples(facts),
         effects=effects[: views.MOST],
         effects_more=max(0, len(effects) - views.MOST),
+        foreseen=customers.foreseen(facts),
         shares=views.shares(facts),
         published=views.published(facts),
         responses=views.responses(facts),

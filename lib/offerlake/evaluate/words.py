@@ -84,6 +84,8 @@ JOBS = {
     "build_products": "Describe products and who likes them",
     "build_features": "Describe customers",
     "build_index": "Number them",
+    "build_clv": "Work out what customers will be worth",
+    "build_segments": "Group customers",
     "build_examples": "Gather what became of past offers",
     "train_als": "Learn tastes",
     "recommend": "Pick products",

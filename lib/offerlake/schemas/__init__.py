@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 
 from offerlake.errors import SchemaError
-from offerlake.schemas import bronze, gold, ops, silver
+from offerlake.schemas import bronze, gold, ops, silver, value
 from offerlake.schemas.model import MONEY, SCHEMA_VERSION, Col, Layer, Table
 
 __all__ = ["MONEY", "SCHEMA_VERSION", "TABLES", "Col", "Layer", "Table", "table"]
 
 TABLES: dict[str, Table] = {
-    contract.name: contract for contract in (*bronze.TABLES, *silver.TABLES, *gold.TABLES, *ops.TABLES)
+    contract.name: contract for contract in (*bronze.TABLES, *silver.TABLES, *gold.TABLES, *value.TABLES, *ops.TABLES)
 }
 """Table name to its contract."""
 

@@ -1,0 +1,1 @@
+"""What a customer will be worth, and which kinds of customers there are."""
