@@ -63,7 +63,9 @@ def judge(ctx: Context, days: DataFrame, before: DataFrame, cut: date) -> None:
 
 
 def taught(ctx: Context, days: DataFrame, customers: DataFrame, start: date, end: date) -> Boosted | None:
-    """Boosted trees that learnt from what customers as of `start` spent in [start, end)."""
+    """Boosted trees that learnt from what was spent in [start, end); None: not wanted, or too few customers."""
+    if not ctx.settings.clv.boosted:
+        return None
     labelled = customers.join(outcomes(customers, days, cut=start, as_of=end), on="user_id", how="inner")
     return train(labelled, settings=ctx.settings.clv, seed=ctx.settings.run.seed)
 

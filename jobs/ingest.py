@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from offerlake.ingest.feed import Batch
 from offerlake.ingest.kafka import check_servers
 from offerlake.ingest.mapping import load_source
-from offerlake.intake import READS, WRITES, Intake, known_columns
+from offerlake.intake import READS, WRITES, Intake, known_columns, note_columns
 from offerlake.job import Context, Job, main
 from offerlake.parallel import side_by_side
 from offerlake.schemas.bronze import FEEDS
@@ -33,12 +33,14 @@ def run(ctx: Context) -> None:
         if name in reads and source.feed(name).topic:
             intakes[name].drain()
         elif (batch := batches[name]) is not None:
-            intakes[name].write_files(batch, loaded_at)
+            intakes[name].write_files(batch)
         else:
             ctx.lake.create(f"raw_{name}")  # who cleans it finds it empty
 
     batches = dict(zip(FEEDS, side_by_side(read, FEEDS), strict=True))
     ctx.lake.create("source_columns")  # the report finds it, if there is nothing to note
+    kinds = {name: batch.kinds for name, batch in batches.items() if batch is not None}
+    note_columns(ctx, [row for name in kinds for row in intakes[name].new_columns(kinds[name], loaded_at)])
     side_by_side(write, FEEDS)
     for name, intake in intakes.items():
         taken = intake.taken

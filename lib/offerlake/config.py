@@ -186,6 +186,7 @@ class ClvSettings(_Section):
     discount_rate: Share
     holdout_days: Positive
     max_groups: Annotated[int, Field(ge=1000)]
+    boosted: bool
     trees: Positive
     depth: Positive
 

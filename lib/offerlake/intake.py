@@ -105,13 +105,13 @@ class Intake:
             most=most,
         )
 
-    def write_files(self, batch: Batch, loaded_at: datetime) -> None:
-        """Writes what `read` gave.
+    def write_files(self, batch: Batch) -> None:
+        """Writes what `read` gave, whose columns have been noted.
 
         Raises:
             EnvironmentProblem: Another process has written the table since this one looked what is in it.
         """
-        rows = self._write(batch, loaded_at, once=(_FILES, self._version + 1))
+        rows = self._write(batch, once=(_FILES, self._version + 1))
         if not rows and batch.rows > batch.refused:
             raise EnvironmentProblem(
                 f"table {self._raw}: another run wrote it at the same time",
@@ -129,7 +129,8 @@ class Intake:
             batch = self.read(loaded_at, most=self._settings.max_files)
             if batch is None:
                 return
-            self.write_files(batch, loaded_at)
+            note_columns(self._ctx, self.new_columns(batch.kinds, loaded_at))
+            self.write_files(batch)
             tell(f"{self.name}: {batch.files} files, {batch.rows} records, {batch.refused} refused")
 
     def take_messages(self, messages: DataFrame, *, writer: str, number: int, tell: Callable[[str], None]) -> None:
@@ -149,7 +150,8 @@ class Intake:
         seen = {column for column, _ in self._columns}
         quote = self._settings.max_value_chars
         batch = read_batch(messages, self.name, self.feed, loaded_at=loaded_at, quote=quote, seen=seen)
-        self._write(batch, loaded_at, once=(writer, number))
+        note_columns(self._ctx, self.new_columns(batch.kinds, loaded_at))
+        self._write(batch, once=(writer, number))
         if batch.rows:
             tell(f"{self.name}: {batch.rows} messages, {batch.refused} refused")
 
@@ -215,10 +217,9 @@ class Intake:
                 fix=f"Fill it with {self.name}: without them nothing can be assigned.",
             )
 
-    def _write(self, batch: Batch, loaded_at: datetime, *, once: tuple[str, int]) -> int:
+    def _write(self, batch: Batch, *, once: tuple[str, int]) -> int:
         if batch.refused:
             self._ctx.write("quarantine", batch.quarantined)
-        self._note_columns(batch.kinds, loaded_at)
         rows = self._ctx.write(self._raw, batch.good, once=once) if batch.rows or batch.files else 0
         batch.held.unpersist()
         self.taken.rows += batch.rows
@@ -227,20 +228,23 @@ class Intake:
         self.taken.written += rows
         return rows
 
-    def _note_columns(self, kinds: Kinds, loaded_at: datetime) -> None:
-        """Adds columns and types of the source that have not been seen; of a feed's first batch all are new."""
+    def new_columns(self, kinds: Kinds, loaded_at: datetime) -> list[tuple[Any, ...]]:
+        """Rows of `source_columns` for what has not been seen; of a feed's first batch all are new."""
         new = {pair: source for pair, source in kinds.items() if pair not in self._columns}
         new = dict(sorted(new.items())[: max(0, MOST_COLUMNS - len(self._columns))])
-        if not new:
-            return
-        rows = [(self.name, column, kind, source, loaded_at) for (column, kind), source in new.items()]
-        contract = table("source_columns")
-        self._ctx.write(contract.name, self._ctx.spark.createDataFrame(rows, contract.struct))
         names = {column for column, _ in self._columns}
         if names:
             self.taken.new_columns += len({column for column, _ in new} - names)
         self.taken.changed_types += sum(column in names for column, _ in new)
         self._columns |= new.keys()
+        return [(self.name, column, kind, source, loaded_at) for (column, kind), source in new.items()]
+
+
+def note_columns(ctx: Context, rows: list[tuple[Any, ...]]) -> None:
+    """Writes what `Intake.new_columns` gave, before the records themselves: a kill in between forgets no column."""
+    if rows:
+        contract = table("source_columns")
+        ctx.write(contract.name, ctx.spark.createDataFrame(rows, contract.struct))
 
 
 def known_columns(ctx: Context) -> dict[str, set[tuple[str, str]]]:

@@ -26,7 +26,7 @@ AS_OF = made.START + timedelta(days=DAYS)
 
 
 def settings_of(root: Path, *sets: str) -> Settings:
-    small = ("evaluate.bootstrap=40", "segments.k_min=4", "segments.k_max=4", "clv.trees=2")
+    small = ("evaluate.bootstrap=40", "segments.k_min=4", "segments.k_max=4", "clv.boosted=true", "clv.trees=2")
     return load_settings([], [f"run.lake={root}", *small, *sets], env={})
 
 

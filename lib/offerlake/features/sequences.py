@@ -71,9 +71,13 @@ def sequences(wanted: DataFrame, log: DataFrame, *, length: int) -> DataFrame:
         `length`); rows without an event are left out.
     """
     event = F.struct("time", "event_type", "product_id", "since")
-    histories = log.groupBy("user_id").agg(F.sort_array(F.collect_list(event)).alias("_events"))
+    histories = log.groupBy("user_id").agg(
+        F.sort_array(F.collect_list(event)).alias("_events"), F.max("since").alias("_all_since")
+    )
     counted = F.filter("_events", lambda each: each["since"] <= F.col("as_of"))
-    found = wanted.join(histories, on="user_id", how="inner").withColumn("_known", counted).where(F.size("_known") > 0)
+    # Spark interprets a filter, event by event: only where some event does not count yet.
+    known = F.when(F.col("_all_since") <= F.col("as_of"), F.col("_events")).otherwise(counted)
+    found = wanted.join(histories, on="user_id", how="inner").withColumn("_known", known).where(F.size("_known") > 0)
     last = F.slice("_known", F.greatest(F.size("_known") - length + 1, F.lit(1)), length)
     return found.withColumn("_last", last).select(
         *wanted.columns,

@@ -96,7 +96,7 @@ def _kinds(line: Column, fields: Column, extra: Column, seen: Collection[str]) -
     """What the values of a record are, of some records: the text kept of them does not tell "1" from 1."""
     number = F.monotonically_increasing_id().bitwiseAND(F.lit((1 << 33) - 1))  # in its task
     some = (number < _LOOKED_AT) | (F.pmod(F.xxhash64(line), F.lit(100)) == 0)
-    if len(seen) < MOST_COLUMNS:
+    if 0 < len(seen) < MOST_COLUMNS:  # of a feed's first batch nothing is news
         unseen = F.exists(F.map_keys(extra), lambda key: ~key.isin([*seen]))
         some = some | F.coalesce(unseen, F.lit(False))
     whole = F.from_json(line, "map<string,variant>")

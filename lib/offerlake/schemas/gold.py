@@ -230,8 +230,8 @@ EXAMPLE_SEQUENCES = Table(
     name="example_sequences",
     layer="gold",
     grain="the last events of an example's user as of the day it was shown; examples without an event have no row",
-    key=("exposure_id",),
-    mode="merge",
+    key=("exposure_id", "most"),
+    mode="append",
     columns=(Col("exposure_id", "string", "the exposure"), _USER, *_LAST),
 )
 

@@ -29,7 +29,7 @@ USER_VALUE = Table(
         Col("clv", "double", "the same, each four weeks discounted by `clv.discount_rate` a year: net amount, no margin", null=True),
         Col("next_purchases", "double", "days with an order expected in the `clv.holdout_days` after as_of"),
         Col("next_value", "double", "next_purchases × purchase_value", null=True),
-        Col("next_value_boosted", "double", "net amount in the same days by boosted trees; null: too little history to learn from", null=True),
+        Col("next_value_boosted", "double", "net amount in the same days by boosted trees; null: not asked for, or too little history", null=True),
         Col("model_version", "string", "the model that made it"),
     ),
 )  # fmt: skip
