@@ -15,6 +15,7 @@ from offerlake.ingest.mapping import Feed, claimed, needed
 from offerlake.ingest.records import (
     Records,
     extra_of,
+    first_keys,
     json_records,
     leaves,
     mapped,
@@ -46,7 +47,8 @@ def read_files(
     """
     if feed.format == "jsonl":
         lines = spark.read.text(paths(files)).select("value", *_place())
-        return Records(json_records(lines, name, feed, quote=quote, seen=seen), needed(name, feed), {})
+        known = seen or first_keys(spark.read.text(paths(files[:1])))
+        return Records(json_records(lines, name, feed, quote=quote, seen=known), needed(name, feed), {})
     if feed.format == "csv":
         return _csv(spark, name, feed, files, quote)
     return _typed(spark, name, feed, files)

@@ -96,12 +96,22 @@ def _kinds(line: Column, fields: Column, extra: Column, seen: Collection[str]) -
     """What the values of a record are, of some records: the text kept of them does not tell "1" from 1."""
     number = F.monotonically_increasing_id().bitwiseAND(F.lit((1 << 33) - 1))  # in its task
     some = (number < _LOOKED_AT) | (F.pmod(F.xxhash64(line), F.lit(100)) == 0)
-    if 0 < len(seen) < MOST_COLUMNS:  # of a feed's first batch nothing is news
+    if len(seen) < MOST_COLUMNS:
         unseen = F.exists(F.map_keys(extra), lambda key: ~key.isin([*seen]))
         some = some | F.coalesce(unseen, F.lit(False))
     whole = F.from_json(line, "map<string,variant>")
     kinds = F.transform_values(whole, lambda _, value: F.regexp_substr(F.schema_of_variant(value), F.lit("^[A-Z]+")))
     return F.when(fields.isNotNull() & some, kinds)
+
+
+def first_keys(lines: DataFrame) -> set[str]:
+    """Keys of the first records: in a feed's first batch only records with further ones are looked into beside some.
+
+    Args:
+        lines: `value`, one JSON object each.
+    """
+    keys = F.explode(F.map_keys(F.from_json("value", "map<string,string>")))
+    return {row[0] for row in lines.limit(_LOOKED_AT).select(keys).distinct().limit(MOST_COLUMNS).collect()}
 
 
 def kinds_seen(held: DataFrame, source: Column, names: Mapping[str, str]) -> Kinds:
