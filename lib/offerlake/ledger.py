@@ -16,8 +16,9 @@ from pyspark.sql import functions as F
 
 import offerlake
 from offerlake.config import Settings
-from offerlake.ingest.mapping import source_file
-from offerlake.quality.expectations import expectations_file
+from offerlake.documents import named_file
+from offerlake.ingest import mapping
+from offerlake.quality import expectations
 from offerlake.schemas import table
 from offerlake.tables import Lake
 
@@ -44,9 +45,9 @@ def jobs_dir() -> Path:
 
 def run_id_of(settings: Settings, as_of: date, *, salt: int = 0) -> str:
     """12 hex digits over as_of, settings (seed included), mapping, expectations, code version, and the times forced."""
-    files = [source_file(settings.run.source)]
+    files = [named_file(mapping.FOLDER, settings.run.source)]
     if settings.quality.expectations is not None:
-        files.append(expectations_file(settings.quality.expectations))
+        files.append(named_file(expectations.FOLDER, settings.quality.expectations))
     content = "|".join(hashlib.sha256(file.read_bytes() if file.is_file() else b"").hexdigest() for file in files)
     text = f"{as_of.isoformat()}|{settings.hash}|{content}|{code_version()}|{salt}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]

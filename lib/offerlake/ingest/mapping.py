@@ -34,19 +34,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
-from offerlake.config import conf_dir
-from offerlake.errors import ConfigError, nearest
+from offerlake.documents import check_known, named_file, read_named
+from offerlake.errors import ConfigError
 from offerlake.schemas.bronze import FEEDS
+
+FOLDER = "sources"
+"""Of `conf/`, for mappings."""
 
 REQUIRED: dict[str, tuple[str, ...]] = {
     "clicks": ("event_id", "event_time", "event_type"),
@@ -216,16 +218,8 @@ def load_source(name: str) -> Source:
     Raises:
         ConfigError: The file cannot be read, or says what no mapping can say.
     """
-    path = source_file(name)
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        there = sorted(file.stem for file in (conf_dir() / "sources").glob("*.yaml"))
-        raise ConfigError(
-            f"run.source: {name!r}: {error.strerror}", fix=f"Give a YAML file, or one of {', '.join(there)}."
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"mapping {path}: not YAML: {error}", fix="Mend the line it names.") from None
+    path = named_file(FOLDER, name)
+    tree = read_named(FOLDER, name, setting="run.source", what="mapping")
     return parse_source(_with_schemas(tree, path.parent), where=path.name)
 
 
@@ -254,12 +248,6 @@ def _with_schemas(tree: Any, folder: Path) -> Any:
     return {**tree, "feeds": found}
 
 
-def source_file(name: str) -> Path:
-    """Where a mapping lies: in `conf/sources`, or the path itself."""
-    named = conf_dir() / "sources" / f"{name}.yaml"
-    return named if named.is_file() else Path(name)
-
-
 def parse_source(tree: Any, *, where: str) -> Source:
     """Checks a mapping that has been read from YAML.
 
@@ -273,14 +261,14 @@ def parse_source(tree: Any, *, where: str) -> Source:
     """
     if not isinstance(tree, dict):
         raise ConfigError(f"mapping {where}: got {type(tree).__name__}", fix="Write source:, feeds: and none:.")
-    _known(tree, Source.model_fields, where=where, what="key")
+    check_known(tree, Source.model_fields, where=f"mapping {where}", what="key")
     feeds = tree.get("feeds")
     if not isinstance(feeds, dict):
         raise ConfigError(f"mapping {where}: feeds: got {feeds!r}", fix="Write feeds: {clicks: {path: …}, …}.")
-    _known(feeds, FEEDS, where=f"{where}: feeds", what="feed")
+    check_known(feeds, FEEDS, where=f"mapping {where}: feeds", what="feed")
     for name, feed in feeds.items():
         if isinstance(feed, dict):
-            _known(feed, Feed.model_fields, where=f"{where}: {name}", what="key")
+            check_known(feed, Feed.model_fields, where=f"mapping {where}: {name}", what="key")
             _check_parts(feed, where=f"{where}: {name}")
     with _told_by_name(where):
         source = Source.model_validate(tree)
@@ -299,7 +287,12 @@ def _check_parts(feed: dict[str, Any], *, where: str) -> None:
     for part in parts if isinstance(parts, list) else ():
         if not isinstance(part, dict):
             continue
-        _known([key for key in part if key not in Feed.model_fields], _OF_FILES, where=f"{where}: parts", what="key")
+        check_known(
+            [key for key in part if key not in Feed.model_fields],
+            _OF_FILES,
+            where=f"mapping {where}: parts",
+            what="key",
+        )
         for key in part:
             if key not in _OF_FILES:
                 raise ConfigError(
@@ -323,7 +316,7 @@ def _told_by_name(where: str) -> Iterator[None]:
 
 
 def _check_feeds(source: Source, *, where: str) -> None:
-    _known(source.none, FEEDS, where=f"{where}: none", what="feed")
+    check_known(source.none, FEEDS, where=f"mapping {where}: none", what="feed")
     for name in FEEDS:
         if (name in source.feeds) == (name in source.none):
             raise ConfigError(
@@ -385,7 +378,7 @@ def _check_columns(name: str, feed: Feed, *, where: str) -> None:
             f"mapping {where}: no path", fix="Write path: clicks/*.csv, or one in each of its parts; or topic: NAME."
         )
     for part in ("columns", "constants", "values"):
-        _known(getattr(feed, part), FEEDS[name], where=f"{where}.{part}", what="column")
+        check_known(getattr(feed, part), FEEDS[name], where=f"mapping {where}.{part}", what="column")
     for ours, theirs in feed.columns.items():
         if ours in feed.constants:
             raise ConfigError(f"mapping {where}: {ours} is in columns and in constants", fix="Keep one of them.")
@@ -400,13 +393,6 @@ def _check_columns(name: str, feed: Feed, *, where: str) -> None:
             raise ConfigError(f"mapping {where}.constants: {ours}: got null", fix=f"{name} needs {ours}.")
     if name in EVENTS and feed.arrival_lag_minutes is None and feed.constants.get("arrived_at", "") is None:
         raise ConfigError(f"mapping {where}: no arrived_at", fix="Map a column to it, or give arrival_lag_minutes.")
-
-
-def _known(keys: Iterable[Any], right: Iterable[str], *, where: str, what: str) -> None:
-    names = list(right)
-    for key in keys:
-        if key not in names:
-            raise ConfigError(f"mapping {where}: unknown {what} {key!r}", fix=nearest(str(key), names))
 
 
 def claimed(name: str, feed: Feed) -> Mapping[str, tuple[str, ...]]:

@@ -18,15 +18,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from offerlake.config import QualitySettings, conf_dir
-from offerlake.errors import ConfigError, nearest
+from offerlake.config import QualitySettings
+from offerlake.documents import check_known, named_file, read_named
+from offerlake.errors import ConfigError
 from offerlake.schemas import Table
 from offerlake.schemas.bronze import FEEDS
 from offerlake.schemas.silver import TABLES
@@ -106,6 +105,9 @@ class Expectation(BaseModel):
         return (self.days or 0) + 7 * (self.weeks or 0)
 
 
+FOLDER = "expectations"
+"""Of `conf/`."""
+
 _FIELD = {"set": "words"}
 Expectations = Mapping[str, tuple[Expectation, ...]]
 
@@ -119,17 +121,8 @@ def load_expectations(settings: QualitySettings) -> Expectations:
     """
     if settings.expectations is None:
         return {}
-    path = expectations_file(settings.expectations)
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        there = sorted(file.stem for file in (conf_dir() / "expectations").glob("*.yaml"))
-        raise ConfigError(
-            f"quality.expectations: {settings.expectations!r}: {error.strerror}",
-            fix=f"Give a YAML file, or one of {', '.join(there)}.",
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"expectations {path}: not YAML: {error}", fix="Mend the line it names.") from None
+    path = named_file(FOLDER, settings.expectations)
+    tree = read_named(FOLDER, settings.expectations, setting="quality.expectations", what="expectations")
     found = parse_expectations(tree, where=path.name)
     for table, expected in found.items():
         for each in expected:
@@ -139,12 +132,6 @@ def load_expectations(settings: QualitySettings) -> Expectations:
                     fix=f"Set quality.days={each.reach} or more.",
                 )
     return found
-
-
-def expectations_file(name: str) -> Path:
-    """Where expectations lie: in `conf/expectations`, or the path itself."""
-    named = conf_dir() / "expectations" / f"{name}.yaml"
-    return named if named.is_file() else Path(name)
 
 
 def parse_expectations(tree: Any, *, where: str) -> Expectations:
@@ -159,7 +146,7 @@ def parse_expectations(tree: Any, *, where: str) -> Expectations:
     """
     if not isinstance(tree, dict):
         raise ConfigError(f"expectations {where}: got {type(tree).__name__}", fix="Write clicks: [{column: …, …}, …].")
-    _known(tree, CHECKED, where=where, what="table")
+    check_known(tree, CHECKED, where=f"expectations {where}", what="table")
     return {table: _of_table(CHECKED[table], entries, where=f"{where}: {table}") for table, entries in tree.items()}
 
 
@@ -183,7 +170,7 @@ def _parsed(entry: Any, *, where: str) -> Expectation:
     if not isinstance(entry, dict):
         raise ConfigError(f"expectations {where}: got {entry!r}", fix="Write {column: price, range: [0, 100]}.")
     keys = [field.alias or name for name, field in Expectation.model_fields.items()]
-    _known(entry, keys, where=where, what="key")
+    check_known(entry, keys, where=f"expectations {where}", what="key")
     kinds = [kind for kind in KINDS if kind in entry]
     if len(kinds) != 1:
         raise ConfigError(
@@ -206,7 +193,7 @@ def _check_columns(contract: Table, each: Expectation, *, where: str) -> None:
         raise ConfigError(f"expectations {where}: {kind} without a column", fix="Say of which: column: price.")
     if kind not in _OF_COLUMN and each.column is not None:
         raise ConfigError(f"expectations {where}: {kind} of column {each.column}", fix="Leave column out.")
-    _known(each.columns, contract.names, where=f"{where}: {contract.name}", what="column")
+    check_known(each.columns, contract.names, where=f"expectations {where}: {contract.name}", what="column")
     types = {column.name: _sort(column.type) for column in contract.columns}
     if each.column is None:
         return
@@ -223,8 +210,8 @@ def _check_columns(contract: Table, each: Expectation, *, where: str) -> None:
         raise ConfigError(f"expectations {where}: range: got {list(each.range)}", fix="The lower end comes first.")
     if each.foreign_key is not None:
         table, column = each.target
-        _known([table], CHECKED, where=f"{where}: foreign_key", what="table")
-        _known([column], CHECKED[table].names, where=f"{where}: foreign_key: {table}", what="column")
+        check_known([table], CHECKED, where=f"expectations {where}: foreign_key", what="table")
+        check_known([column], CHECKED[table].names, where=f"expectations {where}: foreign_key: {table}", what="column")
 
 
 def _check_use(contract: Table, each: Expectation, *, where: str) -> None:
@@ -265,10 +252,3 @@ def _sort_of(word: Value) -> str:
     if isinstance(word, bool):
         return "yes or no"
     return "text" if isinstance(word, str) else "number"
-
-
-def _known(keys: Iterable[Any], right: Iterable[str], *, where: str, what: str) -> None:
-    names = list(right)
-    for key in keys:
-        if key not in names:
-            raise ConfigError(f"expectations {where}: unknown {what} {key!r}", fix=nearest(str(key), names))
