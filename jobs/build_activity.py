@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pyspark.sql import functions as F
+
 from offerlake.features.affinity import user_category_days
 from offerlake.features.events import user_days
 from offerlake.job import Context, Job, main
@@ -18,8 +20,11 @@ def run(ctx: Context) -> None:
         offers=ctx.read("offers"),
         examples=ctx.settings.examples,
         session_gap_minutes=ctx.settings.clean.session_gap_minutes,
+        outlier_mads=ctx.settings.features.outlier_mads,
     )
     ctx.count(rows_out=ctx.write("user_days", days))
+    capped = ctx.lake.read("user_days").agg(F.sum("capped_lines")).collect()[0][0]
+    ctx.metric("activity.capped_lines", capped or 0)
     by_category = user_category_days(clicks=clicks, order_lines=order_lines, products=ctx.read("products"))
     ctx.write("user_category_days", by_category)
 

@@ -103,6 +103,7 @@ def activity(made: Shop, settings: Settings) -> dict[str, DataFrame]:
         **made.tables("clicks", "order_lines", "exposures", "redemptions", "offers"),
         examples=settings.examples,
         session_gap_minutes=30,
+        outlier_mads=settings.features.outlier_mads,
     )
     return {
         "days": days.persist(),

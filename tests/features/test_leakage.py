@@ -25,6 +25,7 @@ from offerlake.windows import midnight
 from .shop import Row, Shop, activity, moment, shop
 
 D, MUCH_LATER = date(2025, 4, 1), date(2025, 6, 1)
+DAYS = [D - timedelta(days=back) for back in (30, 1, 0)]
 USERS, PRODUCTS, OFFERS = [f"u{k}" for k in range(8)], [f"p{k}" for k in range(9)], ["ten", "gift", "fruit", "list"]
 Feeds = dict[str, list[Row]]
 _EVENT = {"clicks": "event_time", "order_lines": "order_time", "exposures": "shown_at", "redemptions": "redeemed_at"}
@@ -139,20 +140,20 @@ def _another(row: Row) -> Row:
 
 
 def _as_of(made: Shop, settings: Settings) -> dict[str, Sequence[dict[str, Any]]]:
-    """All tables of one day, as rows in order."""
+    """All tables, those of users of a range of days that ends with D, as rows in order."""
     logs = made.tables("clicks", "order_lines")
     daily = activity(made, settings)
-    wanted = known_users([D], users=made.users, days=daily["days"])
+    wanted = known_users(DAYS, users=made.users, days=daily["days"])
     frames = {
-        "users": user_features(wanted, as_ofs=[D], **daily, users=made.users, settings=settings.features),
-        "profiles": user_profiles([D], daily["category_days"], **logs, products=made.products, brand_limit=2),
+        "users": user_features(wanted, as_ofs=DAYS, **daily, users=made.users, settings=settings.features),
+        "profiles": user_profiles(DAYS, daily["category_days"], **logs, products=made.products, brand_limit=2),
         "products": product_features(D, **logs, products=made.products, settings=settings.features),
         "sequences": sequences(wanted, event_log(**logs), length=5),
         "interactions": interactions(D, **logs, weights=settings.recommend.weights, half_life_days=45),
     }
 
-    def place(row: dict[str, Any]) -> tuple[str, str]:
-        return row.get("user_id", ""), row.get("product_id", "")
+    def place(row: dict[str, Any]) -> tuple[str, ...]:
+        return str(row.get("as_of")), row.get("user_id", ""), row.get("product_id", "")
 
     return {name: sorted((row.asDict() for row in frame.collect()), key=place) for name, frame in frames.items()}
 
@@ -180,8 +181,8 @@ def shops(spark: SparkSession) -> tuple[Shop, Shop]:
 
 def test_the_future_changes_no_feature(shops: tuple[Shop, Shop], settings: Settings) -> None:
     before, after = (_as_of(made, settings) for made in shops)
-    assert len(before["users"]) == len(USERS)
-    assert sum(row["orders_364d"] for row in before["users"]) > 15
+    assert [sum(row["as_of"] == day for row in before["users"]) for day in DAYS[1:]] == [len(USERS)] * 2
+    assert sum(row["orders_364d"] for row in before["users"] if row["as_of"] == D) > 15
     assert before == after
 
 

@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 from offerlake.config import ExampleSettings
 from offerlake.features.clocks import counts_from, whole_money
 from offerlake.features.labels import in_label_window, with_window
+from offerlake.features.outliers import winsorised
 from offerlake.schemas.gold import PURCHASES, REDEEMED, SENDINGS, USER_DAYS, VISITS
 from offerlake.schemas.silver import OFFER_KINDS
 
@@ -25,6 +26,7 @@ def user_days(
     offers: DataFrame,
     examples: ExampleSettings,
     session_gap_minutes: int,
+    outlier_mads: float | None = None,
 ) -> DataFrame:
     """The table `user_days`: all that users did, by user, day and counting day.
 
@@ -36,10 +38,15 @@ def user_days(
         offers: Silver, whole.
         examples: What the label window is, for the sent offers that were used.
         session_gap_minutes: The pause that ends a session.
+        outlier_mads: Beyond which amounts are capped, see `outliers`; None: none are.
     """
     windowed = with_window(exposures, offers, settings=examples)
     rows = visits(clicks, offers, session_gap_minutes=session_gap_minutes)
-    for part in (purchases(order_lines), sendings(windowed, redemptions), redeemed(redemptions)):
+    for part in (
+        purchases(order_lines, outlier_mads=outlier_mads),
+        sendings(windowed, redemptions),
+        redeemed(redemptions),
+    ):
         rows = rows.unionByName(part, allowMissingColumns=True)
     together = rows.groupBy(*USER_DAYS.key).agg(
         *[F.sum(name).alias(name) for name in SUMS],
@@ -131,12 +138,12 @@ def first_kinds(offers: DataFrame) -> DataFrame:
     return offers.groupBy("offer_id").agg(F.min_by("kind", "arrived_at").alias("offer_kind"))
 
 
-def purchases(order_lines: DataFrame) -> DataFrame:
+def purchases(order_lines: DataFrame, *, outlier_mads: float | None = None) -> DataFrame:
     """Order lines by user, day and counting day; the columns of PURCHASES, first_order and last_order.
 
     An order is an order_id on a day; it counts from its first bought line on.
     """
-    lines = order_lines.select(
+    told = order_lines.select(
         "user_id",
         "order_id",
         "line_id",
@@ -147,6 +154,7 @@ def purchases(order_lines: DataFrame) -> DataFrame:
         F.coalesce(F.col("coupon_amount") > 0, F.lit(False)).alias("with_coupon"),
         *[whole_money(F.col(name)).alias(name) for name in ("unit_price", "discount", "net_amount")],
     )
+    lines = winsorised(told, mads=outlier_mads)
     bought = F.col("quantity") > 0
     of_order = Window.partitionBy("user_id").orderBy("order_id", "event_day", (~bought).cast("int"), "since", "line_id")
     order = F.struct("order_id", "event_day")
@@ -162,6 +170,7 @@ def purchases(order_lines: DataFrame) -> DataFrame:
         "lines": bought.cast("bigint"),
         "discounted_lines": (bought & (F.col("discount") > 0)).cast("bigint"),
         "coupon_lines": (bought & F.col("with_coupon")).cast("bigint"),
+        "capped_lines": F.col("capped").cast("bigint"),
     }
     return (
         lines.withColumn("opens", opens)
