@@ -8,6 +8,8 @@ SHELL := /bin/bash
 BIN := .venv/bin
 # Out of `make test`, in `make test-more`: they take minutes each.
 MORE := tests/whole/test_cluster.py tests/whole/test_submit.py tests/features/test_jobs.py tests/test_stream.py
+# Two processes with a Spark each: planning, most of what small tests take, is done by one core.
+SPREAD := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 UV_VERSION := 0.13.9
 UV := $(or $(shell command -v uv),.uv/bin/uv)
 # Python is a prerequisite, never downloaded.
@@ -32,7 +34,7 @@ check: setup ## Lint, format, types, layers
 	@$(BIN)/lint-imports --no-logo
 
 test: setup ## Run the tests
-	@$(BIN)/pytest $(addprefix --ignore ,$(MORE))
+	@$(BIN)/pytest $(SPREAD) $(addprefix --ignore ,$(MORE))
 
 test-more: setup ## Run the others: a small cluster of processes, spark-submit, jobs day after day; many minutes
 	@$(BIN)/pytest $(MORE)

@@ -1,4 +1,4 @@
-"""One Spark session and one Kafka broker for all tests."""
+"""One Spark session and one Kafka broker for all tests of a process."""
 
 from __future__ import annotations
 
@@ -13,18 +13,39 @@ from offerlake.session import AVRO_LIMITS, open_session
 
 JAVA = (
     "-Duser.timezone=UTC -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=512m -XX:MetaspaceSize=512m"
-    f" {AVRO_LIMITS}"
+    # Delta keeps ten thousand tables' logs for an hour, each with the plans that read it: here of tables long gone.
+    f" -Ddelta.log.cacheSize=200 {AVRO_LIMITS}"
 )
 TEST_SETS = (
     "spark.master=local[2]",
     "spark.driver_memory=2g",
     "spark.shuffle_partitions=2",
     "spark.snapshot_partitions=1",
-    "spark.conf={spark.ui.enabled: 'false', spark.databricks.delta.retentionDurationCheck.enabled: 'false'}",
+    "spark.conf={spark.ui.enabled: 'false', spark.sql.ui.retainedExecutions: '1'}",
+    "spark.conf={spark.buffer.pageSize: 1m}",  # each sort and each table that is broadcast takes one: else of 32 MiB
+    # Rows given by Python that stay in the plan would be looked through by every rule of the planner.
+    "spark.conf={spark.sql.execution.arrow.localRelationThreshold: '64k'}",
+    "spark.conf={spark.databricks.delta.retentionDurationCheck.enabled: 'false'}",
     # Short plans on small data: compiling them thoroughly costs more than running them. But many: with less room for
     # their code Java stops compiling after a minute.
     f"spark.conf={{spark.driver.extraJavaOptions: '{JAVA}'}}",
 )
+
+TOGETHER = ("whole", "deep")
+"""Folders whose tests share what takes minutes to make: one process runs them, before anything else."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Says what may not be cut where tests are spread over processes: a file, or a folder of TOGETHER."""
+
+    def place(item: pytest.Item) -> str:
+        folder = item.path.parent.name
+        return folder if folder in TOGETHER else str(item.path)
+
+    items.sort(key=lambda item: TOGETHER.index(place(item)) if place(item) in TOGETHER else len(TOGETHER))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(place(item)))
 
 
 @pytest.fixture(scope="session")
@@ -41,9 +62,35 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     node.stop()
 
 
+_FIRST: dict[str, str | None] = {}
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was() -> Iterator[None]:
+    """A command that a test calls gives the one session its own settings: 50 partitions of each table's log, say."""
+    yield
+    session = SparkSession.getActiveSession()
+    if session is not None and _FIRST:
+        for name, value in session.conf.getAll.items():
+            if name not in _FIRST:
+                session.conf.unset(name)
+            elif value != _FIRST[name]:
+                session.conf.set(name, _FIRST[name] or "")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_kept() -> Iterator[None]:
+    """What a module's tests leave in the cache would be compared with each part of every later plan."""
+    yield
+    session = SparkSession.getActiveSession()
+    if session is not None:
+        session.catalog.clearCache()
+
+
 @pytest.fixture(scope="session")
 def spark(settings: Settings) -> Iterator[SparkSession]:
     """The one session."""
     session = open_session(settings.spark, app="tests")
+    _FIRST.update(session.conf.getAll)
     yield session
     session.stop()
