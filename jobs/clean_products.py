@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 from offerlake.clean.products import clean_products
-from offerlake.ingest.mapping import load_source
+from offerlake.cleaning import keep, rules_of
 from offerlake.job import Context, Job, main
-from offerlake.quality.rows import refusals
 
 
 def run(ctx: Context) -> None:
-    """Decides on every record once; quarantine is written before the table."""
-    cleaned = clean_products(
-        ctx.read("raw_products"),
-        settings=ctx.settings.clean,
-        reading=load_source(ctx.settings.run.source).feed("products"),
-        quote=ctx.settings.ingest.max_value_chars,
-        expected=refusals(ctx.settings.quality, "products", quote=ctx.settings.ingest.max_value_chars),
-    )
-    with cleaned.held() as counts:
-        quarantined = ctx.write("quarantine", cleaned.quarantined, where={"job": JOB.name})
-        rows = ctx.write("products", cleaned.good)
-        ctx.count(rows_in=counts["rows_in"], rows_out=rows, duplicates=counts["duplicates"], quarantined=quarantined)
-        for name, number in counts.items():
-            ctx.metric(f"clean.products.{name}", number)
+    """Decides on every record once, see `cleaning.keep`."""
+    keep(ctx, clean_products(ctx.read("raw_products"), rules=rules_of(ctx, "products")))
 
 
 JOB = Job(name="clean_products", reads=("raw_products",), writes=("products", "quarantine"), run=run)

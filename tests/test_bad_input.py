@@ -19,7 +19,7 @@ from offerlake.tables import Lake
 USERS = "user_id,arrived_at\nu1,2025-01-01T00:00:00Z\n"
 ORDERS = "order_id,line_id,user_id,product_id,order_time,quantity,unit_price\n"
 ORDER = "o1,1,u1,p1,2025-01-06T12:00:00Z,1,2.50\n"
-NONE = ["clicks", "products", "offer_products", "exposures", "redemptions"]
+NONE = ["clicks", "products", "identities", "offer_products", "exposures", "redemptions"]
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def shop(tmp_path: Path) -> Path:
         },
         "orders": {"path": "orders.csv", "format": "csv", "arrival_lag_minutes": 5},
     }  # fmt: skip
-    none = ["clicks", "offer_products", "exposures", "redemptions"]
+    none = ["clicks", "identities", "offer_products", "exposures", "redemptions"]
     (tmp_path / "mine.yaml").write_text(
         yaml.safe_dump({"source": "mine", "feeds": feeds, "none": none}), encoding="utf-8"
     )
@@ -55,7 +55,11 @@ def test_check_says_what_maps_what_fails_and_why(spark: SparkSession, shop: Path
     place = [str(shop / "mine.yaml"), "--landing", str(shop / "land")]
     code, text = run("check", *place, "--json")
     said: dict[str, Any] = json.loads(text)
-    assert (code, said["ok"], said["none"]) == (1, False, ["clicks", "offer_products", "exposures", "redemptions"])
+    assert (code, said["ok"], said["none"]) == (
+        1,
+        False,
+        ["clicks", "identities", "offer_products", "exposures", "redemptions"],
+    )
     users, offers, products, orders = (said["feeds"][name] for name in ("users", "offers", "products", "orders"))
     assert (users["ok"], users["files"], users["records"], users["usable"]) == (False, 1, 4, 2)
     columns = {column["name"]: column for column in users["columns"]}

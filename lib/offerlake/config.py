@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date
+from decimal import Decimal
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
@@ -40,10 +41,17 @@ def _pattern(text: str) -> str:
     return text
 
 
+def _since_ever(rates: Any) -> Any:
+    """One rate for all days, or rates by the day since when."""
+    return rates if isinstance(rates, dict) else {date(1900, 1, 1): rates}
+
+
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
 Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
+Currency = Annotated[str, Field(pattern="^[A-Z]{3}$")]
+Rates = Annotated[dict[date, Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]], BeforeValidator(_since_ever)]
 
 
 class _Section(BaseModel):
@@ -98,6 +106,9 @@ class IngestSettings(_Section):
 class CleanSettings(_Section):
     session_gap_minutes: Positive
     clock_skew_minutes: Annotated[int, Field(ge=0)]
+    late_days: Positive | None
+    currency: Currency | None
+    rates: dict[Currency, Rates]
     unknown_products: Literal["flag", "quarantine"]
     unknown_users: Literal["flag", "quarantine"]
     bot_events_per_minute: Annotated[float, Field(gt=0)]
@@ -124,6 +135,7 @@ class FeatureSettings(_Section):
     prior_orders: Annotated[float, Field(gt=0)]
     prior_sessions: Annotated[float, Field(gt=0)]
     sequence_length: Positive
+    outlier_mads: Annotated[float, Field(gt=0)] | None
 
 
 class ExampleSettings(_Section):
@@ -392,7 +404,13 @@ def _nested(path: Sequence[str], content: Any) -> dict[str, Any]:
 
 
 # Sections whose keys are the user's own.
-_OPEN = {("spark", "conf"), ("decide", "contact_cost"), ("recommend", "weights"), ("ingest", "kafka", "options")}
+_OPEN = {
+    ("spark", "conf"),
+    ("decide", "contact_cost"),
+    ("recommend", "weights"),
+    ("ingest", "kafka", "options"),
+    ("clean", "rates"),
+}
 _SECRET = ("ingest", "kafka", "options")
 
 
@@ -405,7 +423,7 @@ def _merged(base: dict[str, Any], over: dict[str, Any], *, where: str, at: tuple
     result = dict(base)
     for key, value in over.items():
         path = (*at, key)
-        if key not in base and at not in _OPEN:
+        if key not in base and not any(at[: len(path)] == path for path in _OPEN):
             near = difflib.get_close_matches(str(key), [str(known) for known in base], n=1)
             raise ConfigError(
                 f"{where}: unknown setting {'.'.join(map(str, path))}",

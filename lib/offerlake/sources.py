@@ -120,7 +120,7 @@ def _look(spark: SparkSession, name: str, feed: Feed, landing: str, settings: Se
         if not feed.has_prices:  # then it is the catalogue's; whether that has one is not looked at
             raw = raw.withColumn(LIST_PRICE, F.lit(0).cast(MONEY))
         with explained(name):
-            typed = PARSED[name](raw, settings.clean, Parser(feed, quote)).collect()
+            typed = PARSED[name](raw, Parser(feed, quote, settings.clean)).collect()
     except (DataError, EnvironmentProblem) as error:
         return FeedLook(name, found, error=f"{error.message} {error.fix}")
     if not records and (others or name in NEVER_NONE):

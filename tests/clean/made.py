@@ -9,7 +9,10 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
+from offerlake.clean.parse import Parser
 from offerlake.clean.quarantine import Cleaned
+from offerlake.clean.rules import Rules
+from offerlake.config import CleanSettings, load_settings
 from offerlake.schemas import table
 from offerlake.schemas.bronze import FEEDS
 
@@ -26,6 +29,17 @@ class Said:
     has_prices: bool = True
     arrival_lag_minutes: int | None = None
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def rules(settings: CleanSettings | None = None, said: Said | None = None, **more: Any) -> Rules:
+    """By what a feed is judged: the default settings, values in our own way."""
+    return Rules(settings or load_settings([], env={}).clean, said or Said(), **{"quote": 50, **more})
+
+
+def parser(said: Said | None = None, quote: int = 6, **changes: Any) -> Parser:
+    """Parses the columns of a feed; `changes` are of the settings of cleaning."""
+    settings = load_settings([], env={}, given={f"clean.{name}": value for name, value in changes.items()}).clean
+    return Parser(said or Said(), quote, settings)
 
 
 def raw(spark: SparkSession, feed: str, rows: Sequence[Mapping[str, Any]]) -> DataFrame:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from clean.made import Said, outcomes, raw
+from clean.made import Said, outcomes, raw, rules
 from offerlake.clean.clicks import clean_clicks
 from offerlake.clean.exposures import clean_exposures
 from offerlake.clean.offer_products import clean_offer_products
@@ -21,7 +21,7 @@ from offerlake.clean.products import clean_products
 from offerlake.clean.quarantine import Cleaned
 from offerlake.clean.redemptions import clean_redemptions
 from offerlake.clean.users import clean_users
-from offerlake.config import CleanSettings, Settings
+from offerlake.config import CleanSettings, Settings, load_settings
 from offerlake.errors import DataError
 
 AT, LATER = "2025-01-06T12:00:00Z", "2025-01-06T12:05:00Z"
@@ -85,9 +85,7 @@ def test_clicks(spark: SparkSession, clean: CleanSettings, known: dict[str, Any]
         raw(spark, "clicks", rows),
         products=known["products"],
         users=known["users"],
-        settings=clean,
-        reading=said,
-        quote=50,
+        rules=rules(clean, said),
     )
     assert outcomes(cleaned) == wanted
     good = {row["event_id"]: row for row in cleaned.good.collect()}
@@ -114,6 +112,8 @@ def test_clicks(spark: SparkSession, clean: CleanSettings, known: dict[str, Any]
             "quarantined.range": 1,
             "quarantined.unknown": 1,
             "quarantined.unparsable": 2,
+            "unknown_users": 1,
+            "unknown_products": 1,
         }
 
 
@@ -132,9 +132,7 @@ def test_unknown_ids_are_refused_by_setting(spark: SparkSession, clean: CleanSet
         raw(spark, "clicks", rows),
         products=known["products"],
         users=known["users"],
-        settings=strict,
-        reading=Said(),
-        quote=9,
+        rules=rules(strict, quote=9),
     )
     assert outcomes(cleaned) == wanted
 
@@ -162,9 +160,7 @@ def cleaned_orders(
         raw(spark, "orders", rows),
         products=known["products"],
         users=known["users"],
-        settings=clean,
-        reading=said or Said(arrival_lag_minutes=30),
-        quote=50,
+        rules=rules(clean, said or Said(arrival_lag_minutes=30)),
     )
 
 
@@ -231,6 +227,53 @@ def test_orders(spark: SparkSession, clean: CleanSettings, known: dict[str, Any]
     assert [good[key, "1"]["known_product"] for key in ("1", "2")] == [True, False]
 
 
+def test_money_of_several_currencies_is_told_in_one(
+    spark: SparkSession, clean: CleanSettings, known: dict[str, Any]
+) -> None:
+    """The rate of the day counts; a currency, or a day, without one is refused, and never taken for ours."""
+    rates = {"USD": {"2025-01-01": 0.9, "2025-01-06": "0.92345678"}, "JPY": {"2025-01-07": 0.006}, "GBP": 1.2}
+    mine = load_settings([], env={}, given={"clean.currency": "EUR", "clean.rates": rates}).clean
+    rows, wanted = cases(
+        {**ORDER, "coupon_amount": "1"},
+        [
+            ({"line_id": "1"}, "good"),
+            ({"line_id": "2", "currency": "EUR"}, "good"),
+            ({"line_id": "3", "currency": " usd "}, "good"),
+            ({"line_id": "4", "currency": "USD", "order_time": "2025-01-05T23:59:59Z"}, "good"),
+            ({"line_id": "5", "currency": "GBP", "order_time": "1999-01-05"}, "good"),
+            ({"line_id": "6", "currency": "JPY"}, "unknown:currency"),
+            ({"line_id": "7", "currency": "dollars"}, "unknown:currency"),
+            ({"line_id": "8", "currency": "GBP", "unit_price": "900000"}, "range:unit_price"),
+        ],
+    )
+    cleaned = cleaned_orders(spark, mine, known, rows)
+    assert outcomes(cleaned) == wanted
+    found = {row["line_id"]: row for row in cleaned.good.collect()}
+    assert {line: row["unit_price"] for line, row in found.items()} == {
+        "1": Decimal(5), "2": Decimal(5), "3": Decimal("4.6173"), "4": Decimal("4.5"), "5": Decimal(6),
+    }  # fmt: skip
+    assert found["4"]["net_amount"] == 2 * Decimal("4.5") - Decimal("0.9")
+    assert found["4"]["coupon_amount"] == Decimal("0.9")
+    with (
+        pytest.raises(DataError, match=r"none of its 1 records can be used: their currency is not known") as caught,
+        cleaned_orders(spark, clean, known, [{**ORDER, "currency": "EUR"}]).held(),
+    ):
+        pass
+    assert "clean.currency" in caught.value.fix
+
+
+def test_an_offers_money_is_ours_but_not_its_share(spark: SparkSession) -> None:
+    mine = load_settings([], env={}, given={"clean.currency": "EUR", "clean.rates": {"USD": 0.5}}).clean
+    base = {"kind": "amount_off", "scope": "all", "valid_from": AT, "valid_to": "2025-02-01", "currency": "USD"}
+    rows = [
+        {**base, "offer_id": "a", "depth": "8", "min_spend": "20", "cost_per_redemption": "1"},
+        {**base, "offer_id": "b", "kind": "percent_off", "depth": "0.2"},
+    ]
+    good = {row["offer_id"]: row for row in clean_offers(raw(spark, "offers", rows), rules=rules(mine)).good.collect()}
+    assert (good["a"]["depth"], good["a"]["min_spend"], good["a"]["cost_per_redemption"]) == (4.0, 10, Decimal("0.5"))
+    assert good["b"]["depth"] == 0.2
+
+
 def test_test_accounts_are_refused_in_whatever_feed_they_are(
     spark: SparkSession, clean: CleanSettings, known: dict[str, Any]
 ) -> None:
@@ -244,13 +287,11 @@ def test_test_accounts_are_refused_in_whatever_feed_they_are(
         raw(spark, "exposures", [{**shown, "exposure_id": user, "user_id": user} for user in both]),
         offers=known["offers"],
         users=known["users"],
-        settings=mine,
-        reading=Said(),
-        quote=50,
+        rules=rules(mine),
     )
     assert outcomes(exposures) == wanted
     people = raw(spark, "users", [{"user_id": user} for user in both])
-    assert outcomes(clean_users(people, reading=Said(), quote=50, test_users=mine.test_users)) == wanted
+    assert outcomes(clean_users(people, rules=rules(mine))) == wanted
 
 
 def test_products(spark: SparkSession, clean: CleanSettings) -> None:
@@ -282,7 +323,7 @@ def test_products(spark: SparkSession, clean: CleanSettings) -> None:
             ({"product_id": ""}, "missing:product_id"),
         ],
     )
-    cleaned = clean_products(raw(spark, "products", rows), settings=clean, reading=Said(), quote=50)
+    cleaned = clean_products(raw(spark, "products", rows), rules=rules(clean))
     assert outcomes(cleaned) == wanted
     good = sorted(
         (row["product_id"], row["arrived_at"].astimezone(UTC).date(), row["price"]) for row in cleaned.good.collect()
@@ -301,7 +342,7 @@ def test_products(spark: SparkSession, clean: CleanSettings) -> None:
 def test_a_column_that_is_wrong_in_every_record_is_the_mappings_mistake(spark: SparkSession) -> None:
     def held(*signups: str) -> dict[str, int]:
         rows = [{"user_id": f"u{n}", "arrived_at": AT, "signup_time": text} for n, text in enumerate(signups)]
-        with clean_users(raw(spark, "users", rows), reading=Said(), quote=50).held() as counts:
+        with clean_users(raw(spark, "users", rows), rules=rules()).held() as counts:
             return counts
 
     assert held("06.01.2025", AT)["quarantined.unparsable"] == 1
@@ -383,7 +424,7 @@ def test_users(spark: SparkSession) -> None:
             ({"user_id": None}, "missing:user_id"),
         ],
     )
-    cleaned = clean_users(raw(spark, "users", rows), reading=Said(), quote=50)
+    cleaned = clean_users(raw(spark, "users", rows), rules=rules())
     assert outcomes(cleaned) == wanted
     good = sorted(
         (row["consent_marketing"], row["consent_profiling"], row["attributes"]["city"])
@@ -422,7 +463,7 @@ def test_offers(spark: SparkSession, clean: CleanSettings) -> None:
             ({"offer_id": "o13", "channels": " "}, "good"),
         ],
     )
-    cleaned = clean_offers(raw(spark, "offers", rows), settings=clean, reading=Said(), quote=50)
+    cleaned = clean_offers(raw(spark, "offers", rows), rules=rules(clean))
     assert outcomes(cleaned) == wanted
     good = sorted(
         (row["offer_id"], row["depth"], row["scope_values"], row["channels"]) for row in cleaned.good.collect()
@@ -449,7 +490,7 @@ def test_offer_products(spark: SparkSession, clean: CleanSettings, known: dict[s
         ],
     )
     made = raw(spark, "offer_products", rows)
-    cleaned = clean_offer_products(made, products=known["products"], settings=clean, reading=Said(), quote=50)
+    cleaned = clean_offer_products(made, products=known["products"], rules=rules(clean))
     assert outcomes(cleaned) == wanted
     assert sorted(tuple(row) for row in cleaned.good.collect()) == [
         ("o1", "p1", ""),
@@ -457,7 +498,7 @@ def test_offer_products(spark: SparkSession, clean: CleanSettings, known: dict[s
         ("o1", "p9", ""),
     ]
     strict = clean.model_copy(update={"unknown_products": "quarantine"})
-    cleaned = clean_offer_products(made, products=known["products"], settings=strict, reading=Said(), quote=50)
+    cleaned = clean_offer_products(made, products=known["products"], rules=rules(strict))
     assert outcomes(cleaned)[3] == "unknown:product_id"
 
 
@@ -479,9 +520,7 @@ def test_exposures(spark: SparkSession, clean: CleanSettings, known: dict[str, A
         ],
     )
     made = raw(spark, "exposures", rows)
-    cleaned = clean_exposures(
-        made, offers=known["offers"], users=known["users"], settings=clean, reading=Said(), quote=50
-    )
+    cleaned = clean_exposures(made, offers=known["offers"], users=known["users"], rules=rules(clean))
     assert outcomes(cleaned) == wanted
     good = sorted(
         (row["exposure_id"], row["offer_id"], row["propensity"], row["shown_date"]) for row in cleaned.good.collect()
@@ -508,9 +547,7 @@ def test_redemptions(spark: SparkSession, clean: CleanSettings, known: dict[str,
         raw(spark, "redemptions", rows),
         offers=known["offers"],
         users=known["users"],
-        settings=strict,
-        reading=Said(),
-        quote=50,
+        rules=rules(strict),
     )
     assert outcomes(cleaned) == wanted
     (good,) = cleaned.good.collect()

@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 
-from clean.made import Said, raw
+from clean.made import raw, rules
 from offerlake.clean.clicks import clean_clicks
 from offerlake.clean.exposures import clean_exposures
+from offerlake.clean.identities import clean_identities
 from offerlake.clean.offer_products import clean_offer_products
 from offerlake.clean.offers import clean_offers
 from offerlake.clean.orders import clean_orders
@@ -34,6 +35,7 @@ GOOD: dict[str, dict[str, str]] = {
     },
     "products": {"product_id": "p", "price": "1"},
     "users": {"user_id": "u"},
+    "identities": {"alias": "a", "user_id": "u"},
     "offers": {"offer_id": "o", "kind": "gift", "scope": "all", "valid_from": "2025-01-01", "valid_to": "2025-02-01"},
     "offer_products": {"offer_id": "o", "product_id": "p"},
     "exposures": {"exposure_id": "x", "user_id": "u", "shown_at": AT, "arrived_at": AT, "policy": "p"},
@@ -60,19 +62,19 @@ def records(feed: str) -> st.SearchStrategy[list[dict[str, str | None]]]:
 @pytest.fixture
 def cleaners(spark: SparkSession, settings: Settings) -> dict[str, Callable[[DataFrame], Cleaned]]:
     """Each feed's cleaning; nothing is known of products, users and offers but what every good record names."""
-    reading, quote, clean = Said(), 40, settings.clean
     known = {
         name: spark.createDataFrame([(GOOD[name][key],)], f"{key} string")
         for name, key in (("products", "product_id"), ("users", "user_id"), ("offers", "offer_id"))
     }
     ids = {name: known[name] for name in ("products", "users")}
     of_offers = {"offers": known["offers"], "users": known["users"]}
-    rest: dict[str, Any] = {"settings": clean, "reading": reading, "quote": quote}
+    rest: dict[str, Any] = {"rules": rules(settings.clean, quote=40)}
     return {
         "clicks": lambda frame: clean_clicks(frame, **ids, **rest),
         "orders": lambda frame: clean_orders(frame, **ids, **rest),
         "products": lambda frame: clean_products(frame, **rest),
-        "users": lambda frame: clean_users(frame, reading=reading, quote=quote),
+        "identities": lambda frame: clean_identities(frame, **rest),
+        "users": lambda frame: clean_users(frame, **rest),
         "offers": lambda frame: clean_offers(frame, **rest),
         "offer_products": lambda frame: clean_offer_products(frame, products=known["products"], **rest),
         "exposures": lambda frame: clean_exposures(frame, **of_offers, **rest),

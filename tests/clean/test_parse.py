@@ -8,9 +8,16 @@ from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
-from clean.made import Said
-from offerlake.clean.parse import Cell, Parser
+from clean.made import Said, parser
+from offerlake.clean.currency import Exchange
+from offerlake.clean.parse import Cell
+
+
+def ours() -> Exchange:
+    """All money is in our currency."""
+    return Exchange(None, F.lit(None).cast("string"))
 
 
 def parsed(spark: SparkSession, cell: Cell, values: list[str | None]) -> list[tuple[Any, str | None]]:
@@ -20,9 +27,9 @@ def parsed(spark: SparkSession, cell: Cell, values: list[str | None]) -> list[tu
 
 
 def test_money_and_numbers(spark: SparkSession) -> None:
-    parse = Parser(Said(), 6)
+    parse = parser(max_money=1000.0)
     text = ["2.5", " 7 ", "1e2", None, "  ", "12,9x", "NaN", "-1", "1001", "9" * 40]
-    assert parsed(spark, parse.money("x", top=1000), text) == [
+    assert parsed(spark, parse.money("x", ours()), text) == [
         (Decimal("2.5"), None),
         (Decimal(7), None),
         (Decimal(100), None),
@@ -34,7 +41,7 @@ def test_money_and_numbers(spark: SparkSession) -> None:
         (Decimal(1001), "range:x='1001'"),
         (None, "unparsable:x='999999'"),
     ]
-    assert parsed(spark, parse.money("x", top=9, default=0.0), [None, "1", "?"])[0] == (Decimal(0), None)
+    assert parsed(spark, parse.money("x", ours(), default=0.0), [None, "1", "?"])[0] == (Decimal(0), None)
     assert parsed(spark, parse.integer("x", low=1, high=5), ["3", "3.0", "3.5", "6", "1e99", "x"]) == [
         (3, None),
         (3, None),
@@ -52,7 +59,7 @@ def test_money_and_numbers(spark: SparkSession) -> None:
 
 
 def test_words(spark: SparkSession) -> None:
-    parse = Parser(Said(values={"x": {"pageview": "view"}}), 6)
+    parse = parser(Said(values={"x": {"pageview": "view"}}))
     assert parsed(spark, parse.choice("x", ["view"]), ["view", "pageview", "tap", ""]) == [
         ("view", None),
         ("view", None),
@@ -78,8 +85,8 @@ def test_words(spark: SparkSession) -> None:
 
 
 def test_a_word_of_the_source_may_say_that_there_is_nothing(spark: SparkSession) -> None:
-    parse = Parser(Said(values={"x": {"n/a": ""}}), 6)
-    assert parsed(spark, parse.money("x", top=9), ["n/a", "2", "?"]) == [
+    parse = parser(Said(values={"x": {"n/a": ""}}))
+    assert parsed(spark, parse.money("x", ours()), ["n/a", "2", "?"]) == [
         (None, None),
         (Decimal(2), None),
         (None, "unparsable:x='?'"),
@@ -88,12 +95,12 @@ def test_a_word_of_the_source_may_say_that_there_is_nothing(spark: SparkSession)
 
 
 def test_a_decimal_comma(spark: SparkSession) -> None:
-    parse = Parser(Said(decimal=","), 9)
+    parse = parser(Said(decimal=","), 9, max_money=1e9)
     good = {"1.234,5": "1234.5", "-12,50": "-12.5", "1.234.567": "1234567", "7": "7", "+0,1": "0.1"}
-    found = parsed(spark, parse.money("x", top=1e9, low=-99), list(good))
+    found = parsed(spark, parse.money("x", ours(), low=-99), list(good))
     assert found == [(Decimal(value), None) for value in good.values()]
     bad = ["12.50", "1,234.5", "1.23,4", "12.3456", "1,", ",5", "1,2,3", "€ 5"]
-    assert parsed(spark, parse.money("x", top=1e9), bad) == [(None, f"unparsable:x='{text}'") for text in bad]
+    assert parsed(spark, parse.money("x", ours()), bad) == [(None, f"unparsable:x='{text}'") for text in bad]
     assert parsed(spark, parse.integer("x", low=0, high=5000), ["1.234", "3,0", "3,5"]) == [
         (1234, None), (3, None), (None, "unparsable:x='3,5'"),
     ]  # fmt: skip
@@ -138,6 +145,21 @@ NOON = datetime(2025, 1, 6, 12, tzinfo=UTC)
     ],
 )
 def test_times(spark: SparkSession, said: Said, good: list[str], bad: list[str]) -> None:
-    found = parsed(spark, Parser(said, 99).instant("x"), [*good, *bad])
+    found = parsed(spark, parser(said, 99).instant("x"), [*good, *bad])
     assert [(value.astimezone(UTC), problem) for value, problem in found[: len(good)]] == [(NOON, None)] * len(good)
     assert found[len(good) :] == [(None, f"unparsable:x='{text}'") for text in bad]
+
+
+def test_an_event_may_come_too_late(spark: SparkSession) -> None:
+    parse = parser(late_days=3, clock_skew_minutes=10)
+    cell = parse.arrival(parse.instant("event_time"))
+    frame = spark.createDataFrame(
+        [
+            ("2025-01-03T12:00:00Z", "2025-01-06T12:00:00Z"),
+            ("2025-01-03T11:59:59Z", "2025-01-06T12:00:00Z"),
+            ("2025-01-06T12:10:01Z", "2025-01-06T12:00:00Z"),
+        ],
+        "event_time string, arrived_at string",
+    )
+    found = [row[0] for row in frame.select(cell.problem).collect()]
+    assert found == [None, "late:arrived_at='2025-0'", "clock_skew:arrived_at='2025-0'"]

@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from clean.made import Said, outcomes, raw
+from clean.made import outcomes, raw, rules
 from offerlake.clean.clicks import clean_clicks
 from offerlake.clean.quarantine import Cleaned
 from offerlake.config import Settings
@@ -34,9 +34,7 @@ def cleaned(spark: SparkSession, settings: Settings, rows: list[dict[str, Any]])
         raw(spark, "clicks", rows),
         products=spark.createDataFrame([], "product_id string"),
         users=spark.createDataFrame([], "user_id string"),
-        settings=settings.clean,
-        reading=Said(),
-        quote=50,
+        rules=rules(settings.clean),
     )
 
 

@@ -7,7 +7,8 @@ from decimal import Decimal
 
 from pyspark.sql import SparkSession
 
-from clean.made import Said, raw
+from clean.made import raw
+from clean.made import rules as by
 from decide.made import DAY, features, frame, offer, user
 from offerlake.clean.offers import clean_offers
 from offerlake.clean.users import clean_users
@@ -77,13 +78,11 @@ def test_what_the_shop_says_of_consent_and_channels_reaches_the_rules(spark: Spa
     told = [{"user_id": "yes", "consent_marketing": "true", "consent_profiling": "true"}, {"user_id": "unknown"}]
     listed = [{"offer_id": "any"}, {"offer_id": "mail", "channels": "mail"}, {"offer_id": "mute", "channels": "[]"}]
     users = clean_users(
-        raw(spark, "users", [{"arrived_at": "2025-01-06", **row} for row in told]), reading=Said(), quote=50
+        raw(spark, "users", [{"arrived_at": "2025-01-06", **row} for row in told]), rules=by(settings.clean)
     )
     offers = clean_offers(
         raw(spark, "offers", [{**terms, "valid_to": "2026-01-06", **row} for row in listed]),
-        settings=settings.clean,
-        reading=Said(),
-        quote=50,
+        rules=by(settings.clean),
     )
 
     def judged(unknown: bool) -> dict[str, dict[str, str | None]]:

@@ -90,8 +90,8 @@ def test_a_column_that_comes_and_one_that_changes(spark: SparkSession, shop: Set
 
     # What no longer fits is refused when it is cleaned, by name and value.
     raw = lake.read("raw_orders").withColumn(LIST_PRICE, F.lit(0).cast(MONEY))
-    reading = Parser(load_source(shop.run.source).feed("orders"), 100)
-    parsed = PARSED["orders"](raw, shop.clean, reading).where("source = 'orders2.jsonl'").collect()
+    reading = Parser(load_source(shop.run.source).feed("orders"), 100, shop.clean)
+    parsed = PARSED["orders"](raw, reading).where("source = 'orders2.jsonl'").collect()
     assert {row["line_id"]: (row["_status"], row["_reasons"]) for row in parsed} == {
         "0": ("good", []),
         "1": ("refused", ["unparsable:unit_price='{\"net\":2}'"]),

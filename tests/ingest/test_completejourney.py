@@ -17,6 +17,7 @@ from offerlake.clean.offers import clean_offers
 from offerlake.clean.orders import clean_orders
 from offerlake.clean.products import clean_products
 from offerlake.clean.redemptions import clean_redemptions
+from offerlake.clean.rules import Rules
 from offerlake.clean.users import clean_users
 from offerlake.config import Settings
 from offerlake.ingest.completejourney import prepare
@@ -88,8 +89,7 @@ def clean(spark: SparkSession, settings: Settings, landing: Path, name: str, **m
     loaded_at = datetime(2025, 1, 1, tzinfo=UTC)
     batch = read_feed(spark, name, feed, landing=landing.as_uri(), known=(), loaded_at=loaded_at, quote=50)
     assert batch is not None
-    own = {} if name == "users" else {"settings": settings.clean}
-    return functions[name](batch.good, reading=feed, quote=50, **own, **more)  # type: ignore[operator]
+    return functions[name](batch.good, rules=Rules(settings.clean, feed, 50), **more)  # type: ignore[operator]
 
 
 def test_campaigns_become_offers_exposures_and_redemptions(
@@ -140,6 +140,8 @@ def test_orders_and_products(spark: SparkSession, settings: Settings, landing: P
             "duplicates": 0,
             "quarantined": empty,
             "quarantined.range": empty,
+            "unknown_users": 0,
+            "unknown_products": 1,
         }
         line = cleaned.good.where("order_id = '31198705046' AND product_id = '1020156'").first()
         assert (line["quantity"], line["unit_price"], line["discount"], line["net_amount"]) == (

@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 
 from offerlake import files
 from offerlake.clean.products import clean_products
+from offerlake.clean.rules import Rules
 from offerlake.config import Settings
 from offerlake.ingest.feed import Batch, read_feed
 from offerlake.ingest.mapping import Feed
@@ -105,7 +106,7 @@ def test_ten_megabytes_in_one_field(spark: SparkSession, settings: Settings, tmp
     )
     feed = Feed(path="p.jsonl", format="jsonl")
     batch = read(spark, tmp_path, feed)
-    cleaned = clean_products(batch.good, settings=settings.clean, reading=feed, quote=30)
+    cleaned = clean_products(batch.good, rules=Rules(settings.clean, feed, 30))
     told = {row["source_position"]: row["reasons"] for row in batch.quarantined.union(cleaned.quarantined).collect()}
     cut = "x" * 30
     assert told == {

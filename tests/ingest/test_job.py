@@ -19,7 +19,7 @@ from offerlake.pipeline import load_jobs
 from offerlake.schemas.bronze import FEEDS
 from offerlake.tables import Lake, Written
 
-NONE = ("clicks", "products", "offer_products", "exposures", "redemptions")
+NONE = ("clicks", "products", "identities", "offer_products", "exposures", "redemptions")
 
 
 @pytest.fixture

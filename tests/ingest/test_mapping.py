@@ -202,4 +202,4 @@ def test_schemas_lie_beside_the_mapping(tmp_path: Path) -> None:
 def test_the_mapping_of_the_complete_journey() -> None:
     source = load_source("completejourney")
     assert isinstance(source, Source)
-    assert source.none == ("clicks",)
+    assert source.none == ("clicks", "identities")

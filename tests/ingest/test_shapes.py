@@ -18,6 +18,7 @@ from offerlake.clean.clicks import clean_clicks
 from offerlake.clean.orders import clean_orders
 from offerlake.clean.products import clean_products
 from offerlake.clean.quarantine import Cleaned
+from offerlake.clean.rules import Rules
 from offerlake.config import Settings
 from offerlake.ingest.draft import draft
 from offerlake.ingest.feed import read_feed
@@ -52,7 +53,7 @@ class Shop:
 
     def clean(self, name: str, **known: DataFrame) -> Cleaned:
         how: dict[str, Any] = {"clicks": clean_clicks, "orders": clean_orders, "products": clean_products}
-        rest = {"settings": self.settings.clean, "reading": self.source.feed(name), "quote": 50}
+        rest = {"rules": Rules(self.settings.clean, self.source.feed(name), 50)}
         if name != "products":
             empty = self.spark.createDataFrame([], table("users").struct)
             rest |= {"users": empty, "products": self.spark.createDataFrame([], table("products").struct), **known}
@@ -81,7 +82,7 @@ def test_sessions_without_users(spark: SparkSession, settings: Settings, tmp_pat
         "2,2014-04-07T13:56:37.614Z,214662742,0",
     )
     shop = Shop(spark, settings, tmp_path, drafted())
-    assert shop.source.none == ("orders", "offer_products", "exposures", "redemptions")
+    assert shop.source.none == ("orders", "identities", "offer_products", "exposures", "redemptions")
     shop.fits("clicks", "products")
     products = shop.clean("products").good
     assert {(row["product_id"], row["category"]) for row in products.collect()} == {
@@ -89,7 +90,8 @@ def test_sessions_without_users(spark: SparkSession, settings: Settings, tmp_pat
     }  # fmt: skip
     cleaned = shop.clean("clicks", products=products)
     with cleaned.held() as counts:
-        assert counts == {"rows_in": 4, "rows_out": 3, "duplicates": 1, "quarantined": 0}
+        none = {"quarantined": 0, "unknown_users": 0, "unknown_products": 0}
+        assert counts == {"rows_in": 4, "rows_out": 3, "duplicates": 1, **none}
         rows = cleaned.good.orderBy("event_time").collect()
     assert [(row["anonymous_id"], row["user_id"], row["event_type"]) for row in rows] == [
         ("1", None, "view"), ("1", None, "view"), ("2", None, "view"),

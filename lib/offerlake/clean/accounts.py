@@ -9,19 +9,14 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from offerlake.clean.quarantine import because, refuse
+from offerlake.clean.rules import Rules
 
 
-def refuse_test_accounts(frame: DataFrame, test_users: Sequence[str], *, quote: int) -> DataFrame:
-    """Refuses good rows of test accounts.
-
-    Args:
-        frame: Rows with `user_id`.
-        test_users: Ids, in which * stands for any letters and ? for one.
-        quote: Characters of the id that the reason quotes.
-    """
-    if not test_users:
+def refuse_test_accounts(frame: DataFrame, rules: Rules) -> DataFrame:
+    """Refuses good rows of the setting's test accounts: ids in which * stands for any letters and ? for one."""
+    if not rules.settings.test_users:
         return frame
-    return refuse(frame, _matches(test_users), because("test_account", "user_id", quote=quote))
+    return refuse(frame, _matches(rules.settings.test_users), because("test_account", "user_id", quote=rules.quote))
 
 
 def _matches(globs: Sequence[str]) -> Column:

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from offerlake.clean.accounts import refuse_test_accounts
 from offerlake.clean.bots import known_agent, suspicion
-from offerlake.clean.parse import Parser, Reading
+from offerlake.clean.identities import attributed
+from offerlake.clean.parse import Parser
 from offerlake.clean.quarantine import (
     Cleaned,
     apart,
     expect,
     first_wins,
+    mark_known,
     mark_products,
     refuse,
     refuse_unknown,
     settle,
     typed,
 )
+from offerlake.clean.rules import Rules
 from offerlake.clean.sessions import with_sessions
-from offerlake.config import CleanSettings
 from offerlake.schemas import table
 from offerlake.schemas.silver import EVENT_TYPES
 
 FEED, JOB = "clicks", "clean_clicks"
+FLAGS = {"unknown_users": "_known_user", "unknown_products": "known_product"}
 
 
 def clean_clicks(
@@ -34,10 +35,8 @@ def clean_clicks(
     *,
     products: DataFrame,
     users: DataFrame,
-    settings: CleanSettings,
-    reading: Reading,
-    quote: int,
-    expected: Sequence[Column] = (),
+    rules: Rules,
+    identities: DataFrame | None = None,
 ) -> Cleaned:
     """Cleans the click log.
 
@@ -48,46 +47,47 @@ def clean_clicks(
         raw: `raw_clicks`.
         products: Silver `products`: which ids are known.
         users: Silver `users`, likewise.
-        settings: Of cleaning.
-        reading: How the feed's values are written.
-        quote: Characters of a refused value that its reason quotes.
-        expected: Further reasons to refuse a typed record: a string, or null.
+        identities: Silver `identities`; None: the source has none.
+        rules: By what records are judged.
     """
-    kept = expect(parsed(raw, settings, Parser(reading, quote)), expected)
-    strict = settings.unknown_products == "quarantine"
-    kept = mark_products(first_wins(kept, ["event_id"]), products, strict=strict, quote=quote)
-    if settings.unknown_users == "quarantine":
-        kept = refuse_unknown(kept, "user_id", users, quote=quote)
+    kept = attributed(
+        expect(parsed(raw, rules.parse), rules.expected), identities, F.coalesce("user_id", "anonymous_id")
+    )
+    strict = rules.settings.unknown_products == "quarantine"
+    kept = mark_products(first_wins(kept, ["event_id"]), products, strict=strict, quote=rules.quote)
+    if rules.settings.unknown_users == "quarantine":
+        kept = refuse_unknown(kept, "user_id", users, quote=rules.quote)
     browser = F.coalesce(F.concat(F.lit("browser:"), "anonymous_id"), F.concat(F.lit("user:"), "user_id"))
     kept = with_sessions(
-        kept, visitor=apart(browser), gap_minutes=settings.session_gap_minutes, marks=known_agent(settings)
+        kept, visitor=apart(browser), gap_minutes=rules.settings.session_gap_minutes, marks=known_agent(rules.settings)
     )
-    kept = refuse_test_accounts(kept, settings.test_users, quote=quote)
-    found = suspicion(settings)
-    kept = refuse(kept, found.score >= settings.bot_score, *found.reasons)
-    kept = kept.withColumn("event_date", F.to_date("event_time"))
-    return settle(table("clicks"), FEED, JOB, kept)
+    kept = refuse_test_accounts(kept, rules)
+    found = suspicion(rules.settings)
+    kept = refuse(kept, found.score >= rules.settings.bot_score, *found.reasons)
+    kept = mark_known(kept, "user_id", users, flag="_known_user").withColumn("event_date", F.to_date("event_time"))
+    return settle(table("clicks"), FEED, JOB, kept, flags=FLAGS)
 
 
-def parsed(raw: DataFrame, settings: CleanSettings, parse: Parser) -> DataFrame:
+def parsed(raw: DataFrame, parse: Parser) -> DataFrame:
     """Types the raw records."""
     happened = parse.instant("event_time", required=True)
     user, browser = parse.text("user_id"), parse.text("anonymous_id")
+    rate = parse.exchange(happened.value)
     nobody = F.when(user.value.isNull() & browser.value.isNull(), F.lit("missing:user_id and anonymous_id"))
     cells = (
         parse.text("event_id", required=True),
         user,
         browser,
         happened,
-        parse.arrival(happened, skew_minutes=settings.clock_skew_minutes),
+        parse.arrival(happened),
         parse.choice("event_type", EVENT_TYPES),
         parse.text("product_id"),
         parse.text("offer_id"),
         parse.text("query"),
-        parse.money("price", top=settings.max_money),
-        parse.integer("quantity", low=0, high=settings.max_quantity),
+        parse.money("price", rate),
+        parse.integer("quantity", low=0, high=parse.settings.max_quantity),
         parse.text("channel"),
         parse.text("device"),
         parse.text("referrer"),
     )
-    return typed(raw, FEED, cells, [nobody])
+    return typed(raw, FEED, cells, [nobody, rate.problem])

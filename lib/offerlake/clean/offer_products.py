@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from pyspark.sql import DataFrame
 
-from pyspark.sql import Column, DataFrame
-
-from offerlake.clean.parse import Parser, Reading
+from offerlake.clean.parse import Parser
 from offerlake.clean.quarantine import Cleaned, expect, first_wins, refuse_unknown, settle, typed
-from offerlake.config import CleanSettings
+from offerlake.clean.rules import Rules
 from offerlake.schemas import table
 
 FEED, JOB = "offer_products", "clean_offer_products"
@@ -18,25 +16,19 @@ def clean_offer_products(
     raw: DataFrame,
     *,
     products: DataFrame,
-    settings: CleanSettings,
-    reading: Reading,
-    quote: int,
-    expected: Sequence[Column] = (),
+    rules: Rules,
 ) -> Cleaned:
     """Cleans the offers' products: each offer, product and coupon once.
 
     Args:
         raw: `raw_offer_products`.
         products: Silver `products`: which ids are known.
-        settings: Of cleaning.
-        reading: How the feed's values are written.
-        quote: Characters of a refused value that its reason quotes.
-        expected: Further reasons to refuse a typed record: a string, or null.
+        rules: By what records are judged.
     """
-    kept = expect(parsed(raw, Parser(reading, quote)), expected)
+    kept = expect(parsed(raw, rules.parse), rules.expected)
     kept = first_wins(kept, ["offer_id", "product_id", "coupon_id"], arrived=False)
-    if settings.unknown_products == "quarantine":
-        kept = refuse_unknown(kept, "product_id", products, quote=quote)
+    if rules.settings.unknown_products == "quarantine":
+        kept = refuse_unknown(kept, "product_id", products, quote=rules.quote)
     return settle(table("offer_products"), FEED, JOB, kept)
 
 

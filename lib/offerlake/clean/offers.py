@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from offerlake.clean.parse import Cell, Parser, Reading
+from offerlake.clean.parse import Cell, Parser
 from offerlake.clean.quarantine import Cleaned, expect, settle, typed, versions
-from offerlake.config import CleanSettings
+from offerlake.clean.rules import Rules
 from offerlake.schemas import table
 from offerlake.schemas.silver import OFFER_KINDS, SCOPES
 
@@ -18,27 +17,27 @@ FEED, JOB = "offers", "clean_offers"
 _MAX_USES = 2**31 - 1
 
 
-def clean_offers(
-    raw: DataFrame, *, settings: CleanSettings, reading: Reading, quote: int, expected: Sequence[Column] = ()
-) -> Cleaned:
+def clean_offers(raw: DataFrame, *, rules: Rules) -> Cleaned:
     """Cleans the offers: every version that says something new.
 
     Args:
         raw: `raw_offers`.
-        settings: Of cleaning.
-        reading: How the feed's values are written.
-        quote: Characters of a refused value that its reason quotes.
-        expected: Further reasons to refuse a typed record: a string, or null.
+        rules: By what records are judged.
     """
-    kept = expect(parsed(raw, settings, Parser(reading, quote)), expected)
+    kept = expect(parsed(raw, rules.parse), rules.expected)
     return settle(table("offers"), FEED, JOB, versions(kept, "offer_id"))
 
 
-def parsed(raw: DataFrame, settings: CleanSettings, parse: Parser) -> DataFrame:
+def parsed(raw: DataFrame, parse: Parser) -> DataFrame:
     """Types the raw records."""
     begin, end = parse.instant("valid_from", required=True), parse.instant("valid_to", required=True)
     kind, scope, within = parse.choice("kind", OFFER_KINDS), parse.choice("scope", SCOPES), parse.words("scope_values")
-    depth = parse.double("depth", low=0, high=settings.max_money)
+    rate = parse.exchange(begin.value)
+    depth = parse.double("depth", low=0, high=parse.settings.max_money)
+    if rate.rate is not None:
+        depth = replace(
+            depth, value=F.when(kind.value == "percent_off", depth.value).otherwise(depth.value * rate.rate)
+        )
     named = F.coalesce(within.value, F.array().cast("array<string>"))
     cells = (
         parse.text("offer_id", required=True),
@@ -47,15 +46,15 @@ def parsed(raw: DataFrame, settings: CleanSettings, parse: Parser) -> DataFrame:
         depth.refuse("range", (kind.value == "percent_off") & (depth.value > 1), depth.value),
         scope,
         replace(within, value=named),
-        parse.money("min_spend", top=settings.max_money),
-        parse.money("cost_per_redemption", top=settings.max_money),
+        parse.money("min_spend", rate),
+        parse.money("cost_per_redemption", rate),
         parse.words("channels"),
         begin,
         end.refuse("range", end.value <= begin.value, parse.shown("valid_to")),
         parse.integer("max_redemptions", low=0, high=_MAX_USES),
         parse.text("campaign_type"),
     )
-    return typed(raw, FEED, cells, _lacking(kind, depth, scope, named))
+    return typed(raw, FEED, cells, [*_lacking(kind, depth, scope, named), rate.problem])
 
 
 def _lacking(kind: Cell, depth: Cell, scope: Cell, named: Column) -> list[Column]:

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from offerlake.clean.accounts import refuse_test_accounts
-from offerlake.clean.parse import Cell, Parser, Reading
+from offerlake.clean.identities import attributed
+from offerlake.clean.parse import Cell, Parser
 from offerlake.clean.quarantine import (
     Cleaned,
     apart,
     because,
     expect,
     first_wins,
+    mark_known,
     mark_products,
     refuse,
     refuse_unknown,
     settle,
     typed,
 )
-from offerlake.config import CleanSettings
+from offerlake.clean.rules import Rules
 from offerlake.schemas import MONEY, table
 
 FEED, JOB = "orders", "clean_orders"
+FLAGS = {"unknown_users": "_known_user", "unknown_products": "known_product"}
 LIST_PRICE = "_list_price"
 """Column beside the raw ones with the catalogue's price, where the source has none."""
 
@@ -35,10 +37,8 @@ def clean_orders(
     *,
     products: DataFrame,
     users: DataFrame,
-    settings: CleanSettings,
-    reading: Reading,
-    quote: int,
-    expected: Sequence[Column] = (),
+    rules: Rules,
+    identities: DataFrame | None = None,
 ) -> Cleaned:
     """Cleans the order log.
 
@@ -50,27 +50,24 @@ def clean_orders(
         raw: `raw_orders`.
         products: Silver `products`: which ids are known.
         users: Silver `users`, likewise.
-        settings: Of cleaning.
-        reading: How the feed's values are written.
-        quote: Characters of a refused value that its reason quotes.
-        expected: Further reasons to refuse a typed record: a string, or null.
+        identities: Silver `identities`; None: the source has none.
+        rules: By what records are judged.
     """
-    if not reading.has_prices:
-        raw = _with_list_prices(raw, products, Parser(reading, quote))
-    kept = expect(parsed(raw, settings, Parser(reading, quote)), expected)
-    kept = refuse_test_accounts(kept, settings.test_users, quote=quote)
-    strict = settings.unknown_products == "quarantine"
-    kept = mark_products(first_wins(kept, ["order_id", "line_id"]), products, strict=strict, quote=quote)
-    if settings.unknown_users == "quarantine":
-        kept = refuse_unknown(kept, "user_id", users, quote=quote)
+    if not rules.reading.has_prices:
+        raw = _with_list_prices(raw, products, rules.parse)
+    kept = attributed(expect(parsed(raw, rules.parse), rules.expected), identities, F.col("user_id"))
+    kept = refuse_test_accounts(kept, rules)
+    strict = rules.settings.unknown_products == "quarantine"
+    kept = mark_products(first_wins(kept, ["order_id", "line_id"]), products, strict=strict, quote=rules.quote)
+    if rules.settings.unknown_users == "quarantine":
+        kept = refuse_unknown(kept, "user_id", users, quote=rules.quote)
     same = Window.partitionBy("_user", "product_id")
     bought = F.min(F.when(F.col("quantity") > 0, F.col("order_time"))).over(same)
     orphan = (F.col("quantity") < 0) & ~F.coalesce(F.col("_bought") <= F.col("order_time"), F.lit(False))
     kept = kept.withColumn("_user", apart(F.col("user_id"))).withColumn("_bought", bought)
-    kept = refuse(kept, orphan, because("return_without_purchase", "product_id", quote=quote)).withColumn(
-        "order_date", F.to_date("order_time")
-    )
-    return settle(table("order_lines"), FEED, JOB, kept)
+    kept = refuse(kept, orphan, because("return_without_purchase", "product_id", quote=rules.quote))
+    kept = mark_known(kept, "user_id", users, flag="_known_user").withColumn("order_date", F.to_date("order_time"))
+    return settle(table("order_lines"), FEED, JOB, kept, flags=FLAGS)
 
 
 def _with_list_prices(raw: DataFrame, products: DataFrame, parse: Parser) -> DataFrame:
@@ -87,12 +84,13 @@ def _with_list_prices(raw: DataFrame, products: DataFrame, parse: Parser) -> Dat
     return joined.withColumn(LIST_PRICE, price).drop("_id", "_prices")
 
 
-def parsed(raw: DataFrame, settings: CleanSettings, parse: Parser) -> DataFrame:
+def parsed(raw: DataFrame, parse: Parser) -> DataFrame:
     """Types the raw records; `raw` may have LIST_PRICE, for those without a price."""
-    top = settings.max_money
+    most = parse.settings.max_quantity
     happened = parse.instant("order_time", required=True)
-    quantity = parse.integer("quantity", low=-settings.max_quantity, high=settings.max_quantity, required=True)
-    price, net = parse.money("unit_price", top=top), parse.money("net_amount", top=top, low=-top)
+    rate = parse.exchange(happened.value)
+    quantity = parse.integer("quantity", low=-most, high=most, required=True)
+    price, net = parse.money("unit_price", rate), parse.money("net_amount", rate, low=-parse.settings.max_money)
     if LIST_PRICE in raw.columns:
         listed = F.when(net.value.isNull(), F.col(LIST_PRICE))
         price = replace(price, value=F.coalesce(price.value, listed))
@@ -102,18 +100,18 @@ def parsed(raw: DataFrame, settings: CleanSettings, parse: Parser) -> DataFrame:
         parse.text("user_id", required=True),
         parse.text("product_id", required=True),
         happened,
-        parse.arrival(happened, skew_minutes=settings.clock_skew_minutes),
+        parse.arrival(happened),
         quantity.refuse("range", quantity.value == 0, parse.shown("quantity")),
         *_amounts(
             quantity.value,
             price,
-            parse.money("discount", top=top, default=0.0),
+            parse.money("discount", rate, default=0.0),
             net,
         ),
-        parse.money("coupon_amount", top=top),
+        parse.money("coupon_amount", rate),
         parse.text("offer_id"),
     )
-    return typed(raw, FEED, cells)
+    return typed(raw, FEED, cells, [rate.problem])
 
 
 def _amounts(quantity: Column, price: Cell, discount: Cell, net: Cell) -> tuple[Cell, Cell, Cell]:

@@ -1,7 +1,7 @@
 """Raw strings to typed columns, each with what is wrong with it: a reason, or null.
 
 A reason is a short code, the column and its value, cut: `unparsable:price='12,9x'`. Codes: missing, unparsable, range,
-too_long, unknown (a word that is none of ours), clock_skew.
+too_long, unknown (a word that is none of ours, or a currency without a rate), clock_skew, late.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Protocol
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from offerlake.clean.currency import Exchange, exchange
+from offerlake.config import CleanSettings
 from offerlake.schemas import MONEY
 
 _LONGEST = 65_536  # bytes: no id, name or search is as long; what is, is another thing in the wrong column
@@ -84,10 +86,12 @@ class Parser:
     Attributes:
         reading: How its values are written.
         quote: Characters of a refused value that a reason quotes.
+        settings: Of cleaning.
     """
 
     reading: Reading
     quote: int
+    settings: CleanSettings
 
     def text(self, name: str, *, required: bool = False, default: str | None = None) -> Cell:
         """A string without blanks at its ends; an empty one is null, and null is `default`."""
@@ -101,10 +105,14 @@ class Parser:
         cell = self._required(Cell(name, self._raw(name), _fine()))
         return cell.refuse("unknown", ~cell.value.isin(*words), self.shown(name))
 
-    def money(self, name: str, *, top: float, low: float = 0.0, default: float | None = None) -> Cell:
-        """An amount from `low` to `top`."""
-        value = self._number(name).try_cast(MONEY)
-        cell = self._range(self._parsed(name, value), low, top)
+    def exchange(self, at: Column) -> Exchange:
+        """What a unit of the record's currency was worth in ours at that time."""
+        return exchange(self._raw("currency"), at, self.settings, shown=self.shown("currency"))
+
+    def money(self, name: str, rate: Exchange, *, low: float = 0.0, default: float | None = None) -> Cell:
+        """An amount in our currency, from `low` to `clean.max_money`."""
+        value = rate.ours(self._number(name).try_cast(MONEY))
+        cell = self._range(self._parsed(name, value), low, self.settings.max_money)
         if default is None:
             return cell
         filled = F.when(self._raw(name).isNull(), F.lit(default).cast(MONEY)).otherwise(value)
@@ -137,18 +145,22 @@ class Parser:
         cell = self._parsed(name, self._time(self._raw(name)))
         return self._required(cell) if required else cell
 
-    def arrival(self, happened: Cell, *, skew_minutes: int) -> Cell:
+    def arrival(self, happened: Cell) -> Cell:
         """`arrived_at` of an event: its own column, else the event's time and the mapping's lag.
 
-        An event that is more than `skew_minutes` later than its arrival is refused: one of the two clocks is wrong.
+        An event that is more than `clean.clock_skew_minutes` later than its arrival is refused: one of the two clocks
+        is wrong. So is one that arrived more than `clean.late_days` after it had happened.
         """
         own = self.instant("arrived_at")
         value = own.value
         if self.reading.arrival_lag_minutes is not None:
             value = F.coalesce(value, happened.value + F.make_dt_interval(mins=F.lit(self.reading.arrival_lag_minutes)))
-        late = happened.value > value + F.make_dt_interval(mins=F.lit(skew_minutes))
-        cell = self._required(replace(own, value=value))
-        return cell.refuse("clock_skew", late, self.shown(happened.name))
+        early = happened.value > value + F.make_dt_interval(mins=F.lit(self.settings.clock_skew_minutes))
+        cell = self._required(replace(own, value=value)).refuse("clock_skew", early, self.shown(happened.name))
+        if self.settings.late_days is None:
+            return cell
+        late = value > happened.value + F.make_dt_interval(days=F.lit(self.settings.late_days))
+        return cell.refuse("late", late, self.shown(happened.name))
 
     def known_since(self) -> Cell:
         """`arrived_at` of a version of a product, user or offer: its own column, else the time of its load."""

@@ -35,12 +35,14 @@ class Cleaned:
         job: The job that cleans it.
         contract: Its silver table.
         decided: Every raw record, see above.
+        flags: Columns of it that are true where an id is known, by the name under which the others are counted.
     """
 
     feed: str
     job: str
     contract: Table
     decided: DataFrame
+    flags: Mapping[str, str]
 
     @property
     def good(self) -> DataFrame:
@@ -69,15 +71,16 @@ class Cleaned:
     def held(self) -> Iterator[dict[str, int]]:
         """Keeps what was decided, so that it is decided once, and gives the counts.
 
-        Counts: rows_in, rows_out, duplicates, quarantined, and `quarantined.<code>` by the code of the first reason.
+        Counts: rows_in, rows_out, duplicates, quarantined, `quarantined.<code>` by the code of the first reason, and
+        good rows by flag.
 
         Raises:
             DataError: A column is missing in every record, or cannot be read in any that has it, half of all at least.
         """
         held = self.decided.persist(StorageLevel.MEMORY_AND_DISK)
         try:
-            found = _tallied(held)
-            counts = _counts(found)
+            found = _tallied(held, self.flags)
+            counts = _counts(found, self.flags)
             unreadable = _unreadable(found, self.feed)
             if unreadable or (counts["rows_in"] and not counts["rows_out"]):
                 self._stop(held, counts["rows_in"], unreadable)
@@ -96,6 +99,11 @@ class Cleaned:
             reason, _, column = row["code"].partition(":")
             if row["count"] == rows and reason in ("unparsable", "missing"):
                 wrong = f"none of its {rows} records can be used: {column} is {reason} in all of them"
+            elif row["count"] == rows and row["code"] == "unknown:currency":
+                wrong = f"none of its {rows} records can be used: their currency is not known"
+                raise DataError(
+                    f"feed {self.feed}: {wrong}", fix="Say which is ours by clean.currency, and clean.rates."
+                )
             elif reason == "unparsable" and column in unreadable and 2 * row["count"] >= rows:
                 part = f"{row['count']} of {rows}"
                 wrong = f"none of its records with {column} can be used: it is {reason} in all of them, {part}"
@@ -106,11 +114,12 @@ class Cleaned:
             )
 
 
-def _tallied(decided: DataFrame) -> list[Row]:
-    """Records by status and code of the first reason, and which columns could be read or not in any of them."""
+def _tallied(decided: DataFrame, flags: Mapping[str, str]) -> list[Row]:
+    """Records by status and code of the first reason: how many, which columns could be read or not in any, by flag."""
     code = F.split_part(F.try_element_at("_reasons", F.lit(1)), F.lit(":"), F.lit(1))
     every = (F.count(F.lit(1)).alias("count"), F.bit_or("_read").alias("read"), F.bit_or("_unread").alias("unread"))
-    return decided.groupBy("_status", code.alias("code")).agg(*every).collect()
+    lacking = [F.count_if(~F.col(flag)).alias(name) for name, flag in flags.items()]
+    return decided.groupBy("_status", code.alias("code")).agg(*every, *lacking).collect()
 
 
 def _unreadable(found: Sequence[Row], feed: str) -> set[str]:
@@ -119,7 +128,7 @@ def _unreadable(found: Sequence[Row], feed: str) -> set[str]:
     return {name for place, name in enumerate(FEEDS[feed]) if (unread & ~read) >> place & 1}
 
 
-def _counts(found: Sequence[Row]) -> dict[str, int]:
+def _counts(found: Sequence[Row], flags: Mapping[str, str]) -> dict[str, int]:
     by_status = {
         status: sum(row["count"] for row in found if row["_status"] == status) for status in (GOOD, DUPLICATE, REFUSED)
     }
@@ -129,6 +138,7 @@ def _counts(found: Sequence[Row]) -> dict[str, int]:
         "duplicates": by_status[DUPLICATE],
         "quarantined": by_status[REFUSED],
         **{f"quarantined.{row['code']}": row["count"] for row in sorted(found) if row["_status"] == REFUSED},
+        **{name: sum(row[name] for row in found if row["_status"] == GOOD) for name in flags},
     }
 
 
@@ -243,20 +253,20 @@ def refuse_unknown(frame: DataFrame, name: str, known: DataFrame, *, quote: int)
 
     The ids are broadcast: some millions at most.
     """
-    marked = mark_known(frame, name, known)
+    marked = mark_known(frame, name, known, flag="_known")
     return refuse(marked, ~F.col("_known"), because("unknown", name, quote=quote)).drop("_known")
 
 
-def mark_known(frame: DataFrame, name: str, known: DataFrame) -> DataFrame:
-    """Adds `_known`: the id is null or in `known`."""
-    ids = F.broadcast(known.select(F.col(name)).distinct().withColumn("_known", F.lit(True)))
+def mark_known(frame: DataFrame, name: str, known: DataFrame, *, flag: str) -> DataFrame:
+    """Adds the column `flag`: the id is null or in `known`. The ids are broadcast, likewise."""
+    ids = F.broadcast(known.select(F.col(name)).distinct().withColumn(flag, F.lit(True)))
     joined = frame.join(ids, on=name, how="left")
-    return joined.withColumn("_known", F.col(name).isNull() | F.coalesce("_known", F.lit(False)))
+    return joined.withColumn(flag, F.col(name).isNull() | F.coalesce(flag, F.lit(False)))
 
 
 def mark_products(frame: DataFrame, products: DataFrame, *, strict: bool, quote: int) -> DataFrame:
     """Adds `known_product`; `strict`: refuses good rows whose product is not known."""
-    marked = mark_known(frame, "product_id", products).withColumnRenamed("_known", "known_product")
+    marked = mark_known(frame, "product_id", products, flag="known_product")
     if not strict:
         return marked
     return refuse(marked, ~F.col("known_product"), because("unknown", "product_id", quote=quote))
@@ -272,15 +282,18 @@ def _alone() -> Column:
     return F.when(F.col("_status") != GOOD, F.concat_ws("\x1f", F.lit("alone"), "source", "source_position"))
 
 
-def settle(contract: Table, feed: str, job: str, decided: DataFrame) -> Cleaned:
-    """Ends in the silver table's columns; what the feed does not have is null."""
+def settle(
+    contract: Table, feed: str, job: str, decided: DataFrame, *, flags: Mapping[str, str] | None = None
+) -> Cleaned:
+    """Ends in the silver table's columns; what the feed does not have is null. `flags`: see `Cleaned`."""
+    flags = flags or {}
+    beside = [flag for flag in flags.values() if flag not in contract.names]
     columns = [
         (F.col(field.name) if field.name in decided.columns else F.lit(None)).cast(field.dataType).alias(field.name)
         for field in contract.struct
     ]
-    return Cleaned(
-        feed, job, contract, decided.select(*columns, "_status", "_reasons", "_record", "_read", "_unread", *_ORIGIN)
-    )
+    told = decided.select(*columns, *beside, "_status", "_reasons", "_record", "_read", "_unread", *_ORIGIN)
+    return Cleaned(feed, job, contract, told, flags)
 
 
 def _order(*, arrived: bool) -> list[Column]:

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from offerlake.clean.accounts import refuse_test_accounts
-from offerlake.clean.parse import Cell, Parser, Reading
+from offerlake.clean.parse import Cell, Parser
 from offerlake.clean.quarantine import Cleaned, expect, settle, typed, versions
+from offerlake.clean.rules import Rules
 from offerlake.schemas import table
 
 FEED, JOB = "users", "clean_users"
 
 
-def clean_users(
-    raw: DataFrame, *, reading: Reading, quote: int, test_users: Sequence[str] = (), expected: Sequence[Column] = ()
-) -> Cleaned:
+def clean_users(raw: DataFrame, *, rules: Rules) -> Cleaned:
     """Cleans the users: every version that says something new; columns that the mapping does not name are attributes.
 
     A consent that is not known stays so: what that counts as is the decision's to say.
 
     Args:
         raw: `raw_users`.
-        reading: How the feed's values are written.
-        quote: Characters of a refused value that its reason quotes.
-        test_users: Ids of test accounts, see `accounts`.
-        expected: Further reasons to refuse a typed record: a string, or null.
+        rules: By what records are judged.
     """
-    kept = expect(parsed(raw, Parser(reading, quote)), expected)
-    kept = refuse_test_accounts(kept, test_users, quote=quote)
+    kept = expect(parsed(raw, rules.parse), rules.expected)
+    kept = refuse_test_accounts(kept, rules)
     return settle(table("users"), FEED, JOB, versions(kept, "user_id"))
 
 

@@ -29,6 +29,7 @@ FEEDS = {
     "users": "Customers",
     "offers": "Offers",
     "offer_products": "Products of offers",
+    "identities": "Other ids of users",
     "exposures": "Offers sent",
     "redemptions": "Offers used",
 }

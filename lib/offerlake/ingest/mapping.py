@@ -24,7 +24,7 @@ One YAML file a source, `conf/sources/<source>.yaml`; docs/sources.md shows typi
         format: avro                # jsonl | avro
         avsc: orders.avsc           # avro: the schema's file, beside the mapping; {7: v1.avsc, 9: v2.avsc} by the id
                                     # that the five bytes before each message name
-    none: [offer_products]          # feeds that this source does not have
+    none: [identities]              # feeds that this source does not have
 
 Theirs is a column's name; a path such as `user.id` into a nested one; a list of names, whose values are joined by |
 (an id of several columns; null where one of them is); or `_position`, the record's file and number in it.
@@ -55,6 +55,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "orders": ("order_id", "line_id", "user_id", "product_id", "order_time", "quantity"),
     "products": ("product_id",),
     "users": ("user_id",),
+    "identities": ("alias", "user_id"),
     "offers": ("offer_id", "kind", "scope", "valid_from", "valid_to"),
     "offer_products": ("offer_id", "product_id"),
     "exposures": ("exposure_id", "user_id", "shown_at", "policy"),

@@ -35,6 +35,8 @@ NAMES: dict[str, str] = {
     "age_band": "age age_group age_range",
     "region": "country state city zip postcode location",
     "consent_marketing": "marketing_consent opt_in newsletter_consent marketing_opt_in",
+    "alias": "external_id card_number loyalty_card",
+    "currency": "currency_code iso_currency",
     "consent_profiling": "profiling_consent tracking_consent",
     "kind": "offer_type type promotion_type",
     "depth": "discount discount_percent percent value",
@@ -67,6 +69,7 @@ TELLING: dict[str, str] = {
     "orders": "order_id line_id quantity unit_price net_amount discount",
     "products": "name brand category unit_cost description price",
     "users": "gender age_band region signup_time consent_marketing consent_profiling",
+    "identities": "alias",
     "offers": "kind depth valid_from valid_to min_spend max_redemptions scope",
     "offer_products": "offer_id coupon_id",
     "exposures": "offer_id shown_at propensity policy position",
@@ -77,6 +80,7 @@ TELLING: dict[str, str] = {
 FOREIGN: dict[str, tuple[str, ...]] = {
     "products": ("user_id", "anonymous_id", "session_id"),
     "users": ("product_id", "session_id"),
+    "identities": ("product_id", "session_id"),
     "offers": ("user_id", "anonymous_id", "session_id"),
     "offer_products": ("user_id", "anonymous_id"),
 }
@@ -84,6 +88,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
 
 FILES: dict[str, str] = {
     "offer_products": "offer_product coupon_product coupons",
+    "identities": "identit alias crosswalk loyalty_card",
     "redemptions": "redempt redeem",
     "exposures": "exposure impression sends campaigns_sent targeted",
     "offers": "offer promotion campaign_desc",

@@ -7,22 +7,23 @@ from offerlake.schemas.model import Col, Table
 FEEDS: dict[str, tuple[str, ...]] = {
     "clicks": (
         "event_id", "user_id", "anonymous_id", "session_id", "event_time", "arrived_at", "event_type",
-        "product_id", "offer_id", "query", "price", "quantity", "channel", "device", "referrer",
+        "product_id", "offer_id", "query", "price", "currency", "quantity", "channel", "device", "referrer",
     ),
     "orders": (
         "order_id", "line_id", "user_id", "product_id", "order_time", "arrived_at", "quantity",
-        "unit_price", "discount", "net_amount", "coupon_amount", "offer_id",
+        "unit_price", "discount", "net_amount", "coupon_amount", "currency", "offer_id",
     ),
     "products": (
-        "product_id", "arrived_at", "name", "category", "brand", "price", "unit_cost", "description",
+        "product_id", "arrived_at", "name", "category", "brand", "price", "unit_cost", "currency", "description",
     ),
     "users": (
         "user_id", "arrived_at", "signup_time", "gender", "age_band", "region", "consent_marketing",
         "consent_profiling",
     ),
+    "identities": ("alias", "user_id", "arrived_at"),
     "offers": (
         "offer_id", "arrived_at", "kind", "depth", "scope", "scope_values", "min_spend",
-        "cost_per_redemption", "channels", "valid_from", "valid_to", "max_redemptions", "campaign_type",
+        "cost_per_redemption", "currency", "channels", "valid_from", "valid_to", "max_redemptions", "campaign_type",
     ),
     "offer_products": ("offer_id", "product_id", "coupon_id"),
     "exposures": (
@@ -31,7 +32,7 @@ FEEDS: dict[str, tuple[str, ...]] = {
     ),
     "redemptions": (
         "redemption_id", "user_id", "offer_id", "coupon_id", "redeemed_at", "arrived_at", "order_id",
-        "value",
+        "value", "currency",
     ),
 }  # fmt: skip
 """Feed to its columns' names after the mapping; a source column that no name claims goes to the map `extra`."""

@@ -69,6 +69,7 @@ PURCHASES = _counts(
     lines="order lines, returns not counted",
     discounted_lines="of them with a discount",
     coupon_lines="of them with a coupon",
+    capped_lines="lines and returns whose net amount is capped in money and spent",
 )
 SENDINGS = _counts(exposures="offers sent", used="of them used in their label window")
 REDEEMED = _counts(redemptions="redemptions")

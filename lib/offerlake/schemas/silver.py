@@ -114,6 +114,19 @@ USERS = Table(
     ),
 )
 
+IDENTITIES = Table(
+    name="identities",
+    layer="silver",
+    grain="one version of whose one alias is",
+    key=("alias", "arrived_at"),
+    retention="log_days",
+    columns=(
+        Col("alias", "string", "an id by which a user is known elsewhere: a browser's, a loyalty card's, a till's"),
+        Col("arrived_at", "timestamp", "since when it is known"),
+        Col("user_id", "string", "whose it is"),
+    ),
+)
+
 OFFERS = Table(
     name="offers",
     layer="silver",
@@ -219,5 +232,5 @@ QUARANTINE = Table(
 )
 
 TABLES = (
-    CLICKS, ORDER_LINES, PRODUCTS, USERS, OFFERS, OFFER_PRODUCTS, EXPOSURES, REDEMPTIONS, QUARANTINE,
+    CLICKS, ORDER_LINES, PRODUCTS, USERS, IDENTITIES, OFFERS, OFFER_PRODUCTS, EXPOSURES, REDEMPTIONS, QUARANTINE,
 )  # fmt: skip

@@ -1,0 +1,47 @@
+"""What the jobs that clean a feed have in common: by what they judge, and how they keep what they decided."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+
+from offerlake.clean.quarantine import Cleaned
+from offerlake.clean.rules import Rules
+from offerlake.ingest.mapping import load_source
+from offerlake.job import Context
+from offerlake.quality.rows import refusals
+
+
+def rules_of(ctx: Context, feed: str, *, table: str | None = None) -> Rules:
+    """By what a feed's records are judged.
+
+    Args:
+        ctx: The job's.
+        feed: The feed.
+        table: Its silver table, where that has another name.
+
+    Raises:
+        ConfigError: The mapping or the expectations are wrong.
+    """
+    settings = ctx.settings
+    quote = settings.ingest.max_value_chars
+    expected = refusals(settings.quality, table or feed, quote=quote)
+    return Rules(settings.clean, load_source(settings.run.source).feed(feed), quote, expected)
+
+
+def identities(ctx: Context) -> DataFrame | None:
+    """The table `identities`; None where the source has no such feed."""
+    return None if "identities" in load_source(ctx.settings.run.source).none else ctx.read("identities")
+
+
+def keep(ctx: Context, cleaned: Cleaned) -> None:
+    """Decides on every record once, writes quarantine before the table, and notes the counts.
+
+    Raises:
+        DataError: A column cannot be read in any record.
+    """
+    with cleaned.held() as counts:
+        quarantined = ctx.write("quarantine", cleaned.quarantined, where={"job": cleaned.job})
+        rows = ctx.write(cleaned.contract.name, cleaned.good)
+        ctx.count(rows_in=counts["rows_in"], rows_out=rows, duplicates=counts["duplicates"], quarantined=quarantined)
+        for name, number in counts.items():
+            ctx.metric(f"clean.{cleaned.feed}.{name}", number)
