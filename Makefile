@@ -9,7 +9,7 @@ BIN := .venv/bin
 # Out of `make test`, in `make test-more`: they take minutes each.
 MORE := tests/whole/test_cluster.py tests/whole/test_submit.py tests/features/test_jobs.py tests/test_stream.py
 # Two processes with a Spark each: planning, most of what small tests take, is done by one core.
-SPREAD := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+SPREAD := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 UV_VERSION := 0.13.9
 UV := $(or $(shell command -v uv),.uv/bin/uv)
 # Python is a prerequisite, never downloaded.

@@ -31,21 +31,10 @@ TEST_SETS = (
     f"spark.conf={{spark.driver.extraJavaOptions: '{JAVA}'}}",
 )
 
-TOGETHER = ("whole", "deep")
-"""Folders whose tests share what takes minutes to make: one process runs them, before anything else."""
 
-
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Says what may not be cut where tests are spread over processes: a file, or a folder of TOGETHER."""
-
-    def place(item: pytest.Item) -> str:
-        folder = item.path.parent.name
-        return folder if folder in TOGETHER else str(item.path)
-
-    items.sort(key=lambda item: TOGETHER.index(place(item)) if place(item) in TOGETHER else len(TOGETHER))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(place(item)))
+    """What takes longest begins first, so that of two processes none is left with it at the end."""
+    items.sort(key=lambda item: item.path.parent.name != "whole")
 
 
 @pytest.fixture(scope="session")
