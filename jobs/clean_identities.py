@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from offerlake.clean.identities import clean_identities
-from offerlake.cleaning import keep, rules_of
-from offerlake.ingest.mapping import load_source
+from offerlake.cleaning import has_identities, keep, rules_of
 from offerlake.job import Context, Job, main
 
 
@@ -18,7 +17,7 @@ JOB = Job(
     reads=("raw_identities",),
     writes=("identities", "quarantine"),
     run=run,
-    when=lambda settings: "identities" not in load_source(settings.run.source).none,
+    when=has_identities,
 )
 
 if __name__ == "__main__":

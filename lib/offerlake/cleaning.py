@@ -6,6 +6,7 @@ from pyspark.sql import DataFrame
 
 from offerlake.clean.quarantine import Cleaned
 from offerlake.clean.rules import Rules
+from offerlake.config import Settings
 from offerlake.ingest.mapping import load_source
 from offerlake.job import Context
 from offerlake.quality.rows import refusals
@@ -28,9 +29,14 @@ def rules_of(ctx: Context, feed: str, *, table: str | None = None) -> Rules:
     return Rules(settings.clean, load_source(settings.run.source).feed(feed), quote, expected)
 
 
+def has_identities(settings: Settings) -> bool:
+    """Whether the source has the feed `identities`."""
+    return "identities" not in load_source(settings.run.source).none
+
+
 def identities(ctx: Context) -> DataFrame | None:
     """The table `identities`; None where the source has no such feed."""
-    return None if "identities" in load_source(ctx.settings.run.source).none else ctx.read("identities")
+    return ctx.read("identities") if has_identities(ctx.settings) else None
 
 
 def keep(ctx: Context, cleaned: Cleaned) -> None:

@@ -10,6 +10,7 @@ from offerlake.clean.bots import known_agent, suspicion
 from offerlake.clean.identities import attributed
 from offerlake.clean.parse import Parser
 from offerlake.clean.quarantine import (
+    FLAGS,
     Cleaned,
     apart,
     expect,
@@ -27,7 +28,6 @@ from offerlake.schemas import table
 from offerlake.schemas.silver import EVENT_TYPES
 
 FEED, JOB = "clicks", "clean_clicks"
-FLAGS = {"unknown_users": "_known_user", "unknown_products": "known_product"}
 
 
 def clean_clicks(
@@ -64,7 +64,9 @@ def clean_clicks(
     kept = refuse_test_accounts(kept, rules)
     found = suspicion(rules.settings)
     kept = refuse(kept, found.score >= rules.settings.bot_score, *found.reasons)
-    kept = mark_known(kept, "user_id", users, flag="_known_user").withColumn("event_date", F.to_date("event_time"))
+    kept = mark_known(kept, "user_id", users, flag=FLAGS["unknown_users"]).withColumn(
+        "event_date", F.to_date("event_time")
+    )
     return settle(table("clicks"), FEED, JOB, kept, flags=FLAGS)
 
 

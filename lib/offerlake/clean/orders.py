@@ -11,6 +11,7 @@ from offerlake.clean.accounts import refuse_test_accounts
 from offerlake.clean.identities import attributed
 from offerlake.clean.parse import Cell, Parser
 from offerlake.clean.quarantine import (
+    FLAGS,
     Cleaned,
     apart,
     because,
@@ -27,7 +28,6 @@ from offerlake.clean.rules import Rules
 from offerlake.schemas import MONEY, table
 
 FEED, JOB = "orders", "clean_orders"
-FLAGS = {"unknown_users": "_known_user", "unknown_products": "known_product"}
 LIST_PRICE = "_list_price"
 """Column beside the raw ones with the catalogue's price, where the source has none."""
 
@@ -66,7 +66,9 @@ def clean_orders(
     orphan = (F.col("quantity") < 0) & ~F.coalesce(F.col("_bought") <= F.col("order_time"), F.lit(False))
     kept = kept.withColumn("_user", apart(F.col("user_id"))).withColumn("_bought", bought)
     kept = refuse(kept, orphan, because("return_without_purchase", "product_id", quote=rules.quote))
-    kept = mark_known(kept, "user_id", users, flag="_known_user").withColumn("order_date", F.to_date("order_time"))
+    kept = mark_known(kept, "user_id", users, flag=FLAGS["unknown_users"]).withColumn(
+        "order_date", F.to_date("order_time")
+    )
     return settle(table("order_lines"), FEED, JOB, kept, flags=FLAGS)
 
 

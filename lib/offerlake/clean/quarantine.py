@@ -23,6 +23,8 @@ from offerlake.schemas import Table, table
 from offerlake.schemas.bronze import FEEDS
 
 GOOD, DUPLICATE, REFUSED = "good", "duplicate", "refused"
+FLAGS = {"unknown_users": "_known_user", "unknown_products": "known_product"}
+"""`Cleaned.flags` of feeds whose users and products may be unknown."""
 _ORIGIN = ("source", "source_position", "loaded_at")
 
 
