@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from offerlake.clean.redemptions import clean_redemptions
-from offerlake.cleaning import identities, keep, rules_of
+from offerlake.cleaning import identities, keep, part_of, rules_of
 from offerlake.job import Context, Job, main
 
 
 def run(ctx: Context) -> None:
     """Decides on every record once, see `cleaning.keep`."""
+    rules = rules_of(ctx, "redemptions")
+    part = part_of(ctx, "redemptions", table="redemptions", happened="redeemed_at", rules=rules)
     keep(
         ctx,
         clean_redemptions(
-            ctx.read("raw_redemptions"),
+            part.raw,
             offers=ctx.read("offers"),
             users=ctx.read("users"),
             identities=identities(ctx),
-            rules=rules_of(ctx, "redemptions"),
+            rules=rules,
         ),
+        part,
     )
 
 

@@ -105,8 +105,10 @@ class IngestSettings(_Section):
 
 class CleanSettings(_Section):
     session_gap_minutes: Positive
+    session_breaks: tuple[Literal["midnight", "campaign"], ...]
     clock_skew_minutes: Annotated[int, Field(ge=0)]
     late_days: Positive | None
+    look_back_days: Positive | None
     currency: Currency | None
     rates: dict[Currency, Rates]
     unknown_products: Literal["flag", "quarantine"]

@@ -21,7 +21,7 @@ from offerlake.errors import ConfigError, EnvironmentProblem, OfferlakeError, Sc
 from offerlake.ledger import Ledger, choose_run_id
 from offerlake.schemas import table
 from offerlake.session import open_session
-from offerlake.tables import Lake, Once, Slice, explained
+from offerlake.tables import Lake, Note, Once, Slice, explained
 from offerlake.windows import parse_as_of
 
 
@@ -109,10 +109,18 @@ class Context:
             self.inputs[name] = self.lake.version(name)
         return self.lake.read(name, version=self.inputs[name])
 
-    def write(self, name: str, frame: DataFrame, *, where: Slice | None = None, once: Once | None = None) -> int:
+    def write(
+        self,
+        name: str,
+        frame: DataFrame,
+        *,
+        where: Slice | None = None,
+        once: Once | None = None,
+        note: Note | None = None,
+    ) -> int:
         """Writes a table that the job declares in `writes`, see `Lake.write`; returns the rows written."""
         self._declared(name, self.job.writes, "writes")
-        written = self.lake.write(name, frame, where=where, once=once)
+        written = self.lake.write(name, frame, where=where, once=once, note=note)
         # To add nothing changes nothing; to replace by nothing does.
         if written.rows or where is not None or table(name).mode == "replace":
             with self._lock:  # parts of a job side by side may write one table

@@ -45,12 +45,16 @@ def jobs_dir() -> Path:
 
 def run_id_of(settings: Settings, as_of: date, *, salt: int = 0) -> str:
     """12 hex digits over as_of, settings (seed included), mapping, expectations, code version, and the times forced."""
+    text = f"{as_of.isoformat()}|{settings.hash}|{files_hash(settings)}|{code_version()}|{salt}"
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def files_hash(settings: Settings) -> str:
+    """Over the files that settings name: the mapping and the expectations."""
     files = [named_file(mapping.FOLDER, settings.run.source)]
     if settings.quality.expectations is not None:
         files.append(named_file(expectations.FOLDER, settings.quality.expectations))
-    content = "|".join(hashlib.sha256(file.read_bytes() if file.is_file() else b"").hexdigest() for file in files)
-    text = f"{as_of.isoformat()}|{settings.hash}|{content}|{code_version()}|{salt}"
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return "|".join(hashlib.sha256(file.read_bytes() if file.is_file() else b"").hexdigest() for file in files)
 
 
 def published_runs(lake: Lake, as_of: date) -> set[str]:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from delta.tables import DeltaTable
 from py4j.protocol import Py4JJavaError
@@ -21,14 +22,28 @@ from offerlake.schemas import SCHEMA_VERSION, TABLES, Table, table
 Once = tuple[str, int]
 """Who writes, and which of his writes it is: of one that is there already nothing is written."""
 
-Slice = Mapping[str, str | date | Sequence[str] | Sequence[date]]
+
+@dataclass(frozen=True)
+class Since:
+    """In a slice: a day and all after it."""
+
+    day: date
+
+
+Slice = Mapping[str, str | date | Since | Sequence[str] | Sequence[date]]
+Note = Mapping[str, str | int]
+"""What a commit says beside its rows."""
+
 _TRIES = 5
 _CONFLICT = "DELTA_CONCURRENT"  # another process committed to the same rows in between
 _PROPERTY = "offerlake.schema_version"
 # Within a partition rows are in no order, so that the least and largest values of a file let none be skipped.
 _EVERY = {"delta.dataSkippingNumIndexedCols": "0"}
+# What has been added since a version can be read alone; of a table that only grows it costs nothing.
+_BRONZE = {"delta.enableChangeDataFeed": "true"}
 # Tables of a few rows a commit, often: Delta would sum the log up after every tenth.
 _OPS = {"delta.checkpointInterval": "100"}
+_OF_LAYER = {"bronze": _BRONZE, "ops": _OPS}
 
 
 @dataclass(frozen=True)
@@ -83,14 +98,49 @@ class Lake:
             reader = reader.option("versionAsOf", version)
         return table(name).check(reader.load(self.path(name)))
 
+    def added(self, name: str, *, after: int, to: int) -> DataFrame | None:
+        """The rows that were added to a table of bronze after one version, up to another.
+
+        None: they cannot be told, because the table's log does not reach back so far, or it is another table now.
+        """
+        if after == to:
+            return self.read(name, version=to).limit(0)
+        commits = {*files.names(self.spark, f"{self.path(name)}/_delta_log")}
+        if after > to or f"{after + 1:020d}.json" not in commits:
+            return None
+        reader = self.spark.read.format("delta").option("readChangeFeed", "true")
+        return reader.option("startingVersion", after + 1).option("endingVersion", to).load(self.path(name))
+
+    def note(self, name: str) -> Note | None:
+        """What the newest commit that says something says; None: the table is not there, or none does."""
+        if not self.exists(name):
+            return None
+        for version in range(self._newest(name), -1, -1):
+            path = f"{self.path(name)}/_delta_log/{version:020d}.json"
+            if not files.exists(self.spark, path):
+                return None
+            said = self._commit(name, version).get("userMetadata")
+            if said:
+                note: Note = json.loads(said)
+                return note
+        return None
+
     def write(
-        self, name: str, frame: DataFrame, *, where: Slice | None = None, fresh: bool = False, once: Once | None = None
+        self,
+        name: str,
+        frame: DataFrame,
+        *,
+        where: Slice | None = None,
+        fresh: bool = False,
+        once: Once | None = None,
+        note: Note | None = None,
     ) -> Written:
         """Writes a frame the way its contract says, or replaces the slice `where` (column to value or values).
 
         A slice is replaced whole, also when the frame is empty; rows outside it are refused by Delta. `fresh`: the
         caller knows that none of these keys is there yet, so that a table that is merged need not be searched. `once`:
-        an append is left out if this writer has made one with this number, or a higher one, before.
+        an append is left out if this writer has made one with this number, or a higher one, before. `note`: see
+        `Lake.note`; a table that is merged takes none.
 
         Raises:
             SchemaError: The frame is not what the contract says, or has null where none may be.
@@ -108,7 +158,7 @@ class Lake:
             tries -= 1
             try:
                 with self._locks[name]:
-                    return self._write(contract, checked, where, fresh=fresh, once=once)
+                    return self._write(contract, checked, where, fresh=fresh, once=once, note=note)
             except (PySparkException, Py4JJavaError) as error:
                 if tries and _CONFLICT in str(error):
                     continue
@@ -118,7 +168,14 @@ class Lake:
                 raise known from error
 
     def _write(
-        self, contract: Table, frame: DataFrame, where: Slice | None, *, fresh: bool, once: Once | None
+        self,
+        contract: Table,
+        frame: DataFrame,
+        where: Slice | None,
+        *,
+        fresh: bool,
+        once: Once | None,
+        note: Note | None,
     ) -> Written:
         name = contract.name
         self.create(name)
@@ -132,6 +189,8 @@ class Lake:
                 writer = writer.option("replaceWhere", _condition(where))
             if once is not None:
                 writer = writer.option("txnAppId", once[0]).option("txnVersion", once[1])
+            if note is not None:
+                writer = writer.option("userMetadata", json.dumps(note))
             writer.save(self.path(name))
         return self._last(name, before=before)
 
@@ -150,7 +209,7 @@ class Lake:
         )
         if contract.partition:
             maker = maker.partitionedBy(contract.partition)
-        for setting, value in (_EVERY | (_OPS if contract.layer == "ops" else {})).items():
+        for setting, value in (_EVERY | _OF_LAYER.get(contract.layer, {})).items():
             maker = maker.property(setting, value)
         maker.execute()
         self._checked.add(name)
@@ -190,17 +249,25 @@ class Lake:
         version = self._newest(name)
         if version == before:  # nothing to write and nothing to replace: Delta makes no commit
             return Written(version=version, rows=0)
+        metrics = self._commit(name, version).get("operationMetrics", {})
+        rows = metrics.get("numTargetRowsInserted", metrics.get("numOutputRows", "0"))
+        return Written(version=version, rows=int(rows) - int(metrics.get("numCopiedRows", "0")))
+
+    def _commit(self, name: str, version: int) -> dict[str, Any]:
+        """What a commit says of itself."""
         commit = files.read_bytes(self.spark, f"{self.path(name)}/_delta_log/{version:020d}.json")
         # One action a line; the one with what was done comes first.
         actions = (json.loads(line) for line in commit.splitlines())
-        metrics = next(action["commitInfo"] for action in actions if "commitInfo" in action).get("operationMetrics", {})
-        rows = metrics.get("numTargetRowsInserted", metrics.get("numOutputRows", "0"))
-        return Written(version=version, rows=int(rows) - int(metrics.get("numCopiedRows", "0")))
+        said: dict[str, Any] = next(action["commitInfo"] for action in actions if "commitInfo" in action)
+        return said
 
 
 def _condition(where: Slice) -> str:
     parts = []
     for column, wanted in where.items():
+        if isinstance(wanted, Since):
+            parts.append(f"`{column}` >= {_literal(wanted.day)}")
+            continue
         values: list[str | date] = [wanted] if isinstance(wanted, str | date) else [*wanted]
         parts.append(f"`{column}` IN ({', '.join(_literal(value) for value in values)})")
     return " AND ".join(parts)

@@ -42,10 +42,17 @@ def parser(said: Said | None = None, quote: int = 6, **changes: Any) -> Parser:
     return Parser(said or Said(), quote, settings)
 
 
-def raw(spark: SparkSession, feed: str, rows: Sequence[Mapping[str, Any]]) -> DataFrame:
+def raw(
+    spark: SparkSession,
+    feed: str,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    source: str = "file",
+    loaded: datetime = LOADED,
+) -> DataFrame:
     """Makes `raw_<feed>` of dicts: columns left out are null; positions run from 1."""
     made = [
-        (*(row.get(name) for name in FEEDS[feed]), row.get("extra", {}), "file", str(number), LOADED)
+        (*(row.get(name) for name in FEEDS[feed]), row.get("extra", {}), source, str(number), loaded, loaded.date())
         for number, row in enumerate(rows, start=1)
     ]
     return spark.createDataFrame(made, schema=table(f"raw_{feed}").struct)

@@ -59,7 +59,11 @@ def clean_clicks(
         kept = refuse_unknown(kept, "user_id", users, quote=rules.quote)
     browser = F.coalesce(F.concat(F.lit("browser:"), "anonymous_id"), F.concat(F.lit("user:"), "user_id"))
     kept = with_sessions(
-        kept, visitor=apart(browser), gap_minutes=rules.settings.session_gap_minutes, marks=known_agent(rules.settings)
+        kept,
+        visitor=apart(browser),
+        gap_minutes=rules.settings.session_gap_minutes,
+        marks=known_agent(rules.settings),
+        breaks=rules.settings.session_breaks,
     )
     kept = refuse_test_accounts(kept, rules)
     found = suspicion(rules.settings)
@@ -92,4 +96,4 @@ def parsed(raw: DataFrame, parse: Parser) -> DataFrame:
         parse.text("device"),
         parse.text("referrer"),
     )
-    return typed(raw, FEED, cells, [nobody, rate.problem])
+    return typed(raw, FEED, cells, [nobody, rate.problem], happened=happened.value)

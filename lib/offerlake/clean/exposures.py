@@ -58,4 +58,4 @@ def parsed(raw: DataFrame, parse: Parser) -> DataFrame:
         parse.text("policy", required=True),
         parse.text("run_id"),
     )
-    return typed(raw, FEED, cells)
+    return typed(raw, FEED, cells, happened=shown.value)

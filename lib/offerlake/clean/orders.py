@@ -12,6 +12,7 @@ from offerlake.clean.identities import attributed
 from offerlake.clean.parse import Cell, Parser
 from offerlake.clean.quarantine import (
     FLAGS,
+    GOOD,
     Cleaned,
     apart,
     because,
@@ -39,6 +40,7 @@ def clean_orders(
     users: DataFrame,
     rules: Rules,
     identities: DataFrame | None = None,
+    earlier: DataFrame | None = None,
 ) -> Cleaned:
     """Cleans the order log.
 
@@ -52,6 +54,7 @@ def clean_orders(
         users: Silver `users`, likewise.
         identities: Silver `identities`; None: the source has none.
         rules: By what records are judged.
+        earlier: Silver `order_lines` of the days that `raw` does not have; None: it has all.
     """
     if not rules.reading.has_prices:
         raw = _with_list_prices(raw, products, rules.parse)
@@ -65,11 +68,26 @@ def clean_orders(
     bought = F.min(F.when(F.col("quantity") > 0, F.col("order_time"))).over(same)
     orphan = (F.col("quantity") < 0) & ~F.coalesce(F.col("_bought") <= F.col("order_time"), F.lit(False))
     kept = kept.withColumn("_user", apart(F.col("user_id"))).withColumn("_bought", bought)
+    if earlier is not None:
+        kept = _with_earlier(kept, earlier)
     kept = refuse(kept, orphan, because("return_without_purchase", "product_id", quote=rules.quote))
     kept = mark_known(kept, "user_id", users, flag=FLAGS["unknown_users"]).withColumn(
         "order_date", F.to_date("order_time")
     )
     return settle(table("order_lines"), FEED, JOB, kept, flags=FLAGS)
+
+
+def _with_earlier(lines: DataFrame, earlier: DataFrame) -> DataFrame:
+    """Puts a purchase in `earlier` into `_bought` of returns. The products that came back are broadcast."""
+    returned = lines.where((F.col("_status") == GOOD) & (F.col("quantity") < 0)).select("user_id", "product_id")
+    before = (
+        earlier.where("quantity > 0")
+        .join(F.broadcast(returned.distinct()), on=["user_id", "product_id"], how="left_semi")
+        .groupBy("user_id", "product_id")
+        .agg(F.min("order_time").alias("_before"))
+    )
+    joined = lines.join(F.broadcast(before), on=["user_id", "product_id"], how="left")
+    return joined.withColumn("_bought", F.least("_bought", "_before")).drop("_before")  # least passes over nulls
 
 
 def _with_list_prices(raw: DataFrame, products: DataFrame, parse: Parser) -> DataFrame:
@@ -113,7 +131,7 @@ def parsed(raw: DataFrame, parse: Parser) -> DataFrame:
         parse.money("coupon_amount", rate),
         parse.text("offer_id"),
     )
-    return typed(raw, FEED, cells, [rate.problem])
+    return typed(raw, FEED, cells, [rate.problem], happened=happened.value)
 
 
 def _amounts(quantity: Column, price: Cell, discount: Cell, net: Cell) -> tuple[Cell, Cell, Cell]:

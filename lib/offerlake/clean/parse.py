@@ -148,14 +148,15 @@ class Parser:
     def arrival(self, happened: Cell) -> Cell:
         """`arrived_at` of an event: its own column, else the event's time and the mapping's lag.
 
-        An event that is more than `clean.clock_skew_minutes` later than its arrival is refused: one of the two clocks
-        is wrong. So is one that arrived more than `clean.late_days` after it had happened.
+        An event that is more than `clean.clock_skew_minutes` later than its arrival, or than its load, is refused: one
+        of the clocks is wrong. So is one that arrived more than `clean.late_days` after it had happened.
         """
         own = self.instant("arrived_at")
         value = own.value
         if self.reading.arrival_lag_minutes is not None:
             value = F.coalesce(value, happened.value + F.make_dt_interval(mins=F.lit(self.reading.arrival_lag_minutes)))
-        early = happened.value > value + F.make_dt_interval(mins=F.lit(self.settings.clock_skew_minutes))
+        skew = F.make_dt_interval(mins=F.lit(self.settings.clock_skew_minutes))
+        early = (happened.value > value + skew) | (happened.value > F.col("loaded_at") + skew)
         cell = self._required(replace(own, value=value)).refuse("clock_skew", early, self.shown(happened.name))
         if self.settings.late_days is None:
             return cell

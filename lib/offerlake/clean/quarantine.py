@@ -2,15 +2,16 @@
 
 `decided` is one frame with a row a raw record: the silver table's columns, `_status` (good, duplicate or refused),
 `_reasons`, `_record` (the raw row as JSON where parsing refused it), `_read` and `_unread` (a bit for each column of
-the feed, by its place there: what the record has in it could be read, or not), `source`, `source_position`,
-`loaded_at`.
+the feed, by its place there: what the record has in it could be read, or not), `_day` (the day of the event where the
+record names one that can be, else of its load), `source`, `source_position`, `loaded_at`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from functools import reduce
 
 from pyspark import StorageLevel
@@ -66,8 +67,13 @@ class Cleaned:
             "source_position",
             "loaded_at",
             F.to_date("loaded_at").alias("loaded_date"),
+            F.col("_day").alias("day"),
         )
         return table("quarantine").select(refused)
+
+    def since(self, first: date) -> Cleaned:
+        """Only the records of a day, and those after it."""
+        return replace(self, decided=self.decided.where(F.col("_day") >= F.lit(first)))
 
     @contextmanager
     def held(self) -> Iterator[dict[str, int]]:
@@ -144,7 +150,9 @@ def _counts(found: Sequence[Row], flags: Mapping[str, str]) -> dict[str, int]:
     }
 
 
-def typed(raw: DataFrame, feed: str, cells: Sequence[Cell], checks: Sequence[Column] = ()) -> DataFrame:
+def typed(
+    raw: DataFrame, feed: str, cells: Sequence[Cell], checks: Sequence[Column] = (), *, happened: Column | None = None
+) -> DataFrame:
     """Types a feed's columns, and says of each record whether it can be used. One pass: nothing is parsed twice.
 
     Args:
@@ -152,10 +160,11 @@ def typed(raw: DataFrame, feed: str, cells: Sequence[Cell], checks: Sequence[Col
         feed: The feed.
         cells: The columns.
         checks: Reasons over several raw columns: a string, or null.
+        happened: When, of a feed of events.
 
     Returns:
-        A row a record: the cells' columns, the origin, `_status` (good or refused), `_reasons`, `_record`, `_read` and
-        `_unread`.
+        A row a record: the cells' columns, the origin, `_status` (good or refused), `_reasons`, `_record`, `_read`,
+        `_unread` and `_day`.
     """
     problems = [*[cell.problem for cell in cells], *checks]
     refused = F.coalesce(*problems).isNotNull()
@@ -172,7 +181,21 @@ def typed(raw: DataFrame, feed: str, cells: Sequence[Cell], checks: Sequence[Col
         F.when(refused, record).alias("_record"),
         _bits(feed, read).alias("_read"),
         F.when(refused, _bits(feed, unread)).otherwise(F.lit(0)).alias("_unread"),
+        day_of(happened).alias("_day"),
     )
+
+
+def day_of(happened: Column | None) -> Column:
+    """The day with which a raw record is decided on: the event's, else that of the load.
+
+    Nothing happens later than it is loaded, save for a clock that is a little wrong: of a record that says so, it is
+    the load's. So what happened on a day was loaded on the day before it at the earliest.
+    """
+    loaded = F.to_date("loaded_at")
+    if happened is None:
+        return loaded
+    day = F.to_date(happened)
+    return F.when(day <= F.date_add(loaded, 1), day).otherwise(loaded)
 
 
 def _bits(feed: str, where: Mapping[str, Column]) -> Column:
@@ -294,7 +317,8 @@ def settle(
         (F.col(field.name) if field.name in decided.columns else F.lit(None)).cast(field.dataType).alias(field.name)
         for field in contract.struct
     ]
-    told = decided.select(*columns, *beside, "_status", "_reasons", "_record", "_read", "_unread", *_ORIGIN)
+    about = ("_status", "_reasons", "_record", "_read", "_unread", "_day", *_ORIGIN)
+    told = decided.select(*columns, *beside, *about)
     return Cleaned(feed, job, contract, told, flags)
 
 

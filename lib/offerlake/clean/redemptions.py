@@ -55,4 +55,4 @@ def parsed(raw: DataFrame, parse: Parser) -> DataFrame:
         parse.text("order_id"),
         parse.money("value", rate),
     )
-    return typed(raw, FEED, cells, [rate.problem])
+    return typed(raw, FEED, cells, [rate.problem], happened=used.value)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 
-def with_sessions(events: DataFrame, *, visitor: Column, gap_minutes: int, marks: Column) -> DataFrame:
+def with_sessions(
+    events: DataFrame, *, visitor: Column, gap_minutes: int, marks: Column, breaks: Collection[str] = ()
+) -> DataFrame:
     """Cuts each visitor's events where nothing happened for more than `gap_minutes`.
 
     A session in which someone logs in belongs to that user: its events without a user get the first one's in it.
@@ -17,6 +21,8 @@ def with_sessions(events: DataFrame, *, visitor: Column, gap_minutes: int, marks
         visitor: The browser, or the user where the log names no browser.
         gap_minutes: The pause that ends a session.
         marks: A condition on an event.
+        breaks: What else ends a session: `midnight` (UTC), `campaign` (an event names another referrer than the last
+            one of its visitor that named one).
 
     Returns:
         The events with the user filled in, `session_id` (hash of the visitor and the session's first event), and of
@@ -28,6 +34,12 @@ def with_sessions(events: DataFrame, *, visitor: Column, gap_minutes: int, marks
     session = Window.partitionBy("_visitor", "session_id")
     pause = F.unix_micros("event_time") - F.lag(F.unix_micros("event_time")).over(by_time)
     opens = F.col("_pause").isNull() | (F.col("_pause") > gap_minutes * 60_000_000)
+    if "midnight" in breaks:
+        opens = opens | (F.timestamp_micros(F.unix_micros("event_time") - F.col("_pause")) < F.to_date("event_time"))
+    if "campaign" in breaks:
+        opens = opens | F.coalesce(F.col("_came_from") != F.col("referrer"), F.lit(False))
+    before = by_time.rowsBetween(Window.unboundedPreceding, -1)
+    came_from = {"_came_from": F.last("referrer", ignorenulls=True).over(before)} if "campaign" in breaks else {}
     first = F.last(F.when(opens, F.struct("event_time", "event_id")), ignorenulls=True).over(so_far)
     milliseconds = F.when(~opens, F.floor(F.col("_pause") / 1000).cast("double"))
     moment = F.when(F.col("user_id").isNotNull(), F.struct("event_time", "event_id"))
@@ -37,7 +49,7 @@ def with_sessions(events: DataFrame, *, visitor: Column, gap_minutes: int, marks
     variance = F.greatest(pauses * F.try_divide(squares, total * total) - 1, F.lit(0.0))
     return (
         events.withColumn("_visitor", visitor)
-        .withColumn("_pause", pause)
+        .withColumns({"_pause": pause, **came_from})
         .withColumns({"_first": first, "_ms": milliseconds})
         .withColumn("session_id", F.lower(F.hex(F.xxhash64("_visitor", "_first"))))
         .withColumns(
@@ -50,5 +62,5 @@ def with_sessions(events: DataFrame, *, visitor: Column, gap_minutes: int, marks
             }
         )
         .withColumn("user_id", F.coalesce("user_id", "_owner"))
-        .drop("_visitor", "_pause", "_first", "_ms", "_owner")
+        .drop("_visitor", "_pause", "_first", "_ms", "_owner", "_came_from")
     )

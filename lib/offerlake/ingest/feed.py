@@ -141,6 +141,7 @@ def batch_of(
     rows = placed.withColumns(
         {
             "loaded_at": F.lit(loaded_at),
+            "loaded_date": F.lit(loaded_at.date()),
             **{ours: F.when(F.col(ours) == POSITION, place).otherwise(F.col(ours)) for ours in sorted(positioned)},
         }
     )
@@ -267,6 +268,7 @@ def _quarantined(name: str, refused: DataFrame) -> DataFrame:
             "source",
             "source_position",
             "loaded_at",
-            F.to_date("loaded_at").alias("loaded_date"),
+            "loaded_date",
+            F.col("loaded_date").alias("day"),
         )
     )

@@ -54,7 +54,9 @@ def _raw(feed: str, columns: tuple[str, ...]) -> Table:
                 "place in the source: running number of the record in its file, or the message's offset",
             ),
             Col("loaded_at", "timestamp", "when the ingest run wrote it; never a feature's clock"),
+            Col("loaded_date", "date", "UTC date of loaded_at"),
         ),
+        partition="loaded_date",
         mode="append",
         retention="raw_days",
     )

@@ -228,6 +228,11 @@ QUARANTINE = Table(
         ),
         Col("loaded_at", "timestamp", "when the record was loaded"),
         Col("loaded_date", "date", "UTC date of loaded_at"),
+        Col(
+            "day",
+            "date",
+            "UTC day with which it is decided on: of the event where the record names one, else loaded_date",
+        ),
     ),
 )
 
