@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,13 +28,14 @@ def watch(*arguments: str) -> Taken:
     return watch_command([sys.executable, "-m", "offerlake", *arguments])
 
 
-def watch_command(command: list[str]) -> Taken:
-    """Any command, likewise."""
+def watch_command(command: list[str], *, every: float = 5) -> Taken:
+    """Any command, likewise; its memory is looked at every so many seconds, which takes time of its own."""
     begun, peak = time.monotonic(), 0
     process = subprocess.Popen(command, stdout=sys.stderr, start_new_session=True)
     while process.poll() is None:
         peak = max(peak, _memory(process.pid))
-        time.sleep(5)  # to look takes time of its own
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(every)
     if process.returncode:
         sys.exit(process.returncode)
     return Taken(round(time.monotonic() - begun, 1), peak // 1024)
