@@ -148,6 +148,7 @@ def _records(feed: str, frame: DataFrame, dirt: _Dirt | None = None) -> DataFram
             F.format_string(f"{feed}/%04d.parquet", F.floor(key / _A_FILE)).alias("source"),
             (key % _A_FILE * 3 + number).alias("source_position"),
             F.lit(datetime.combine(AS_OF + timedelta(days=4), time(), UTC)).alias("loaded_at"),
+            F.lit(AS_OF + timedelta(days=4)).alias("loaded_date"),
         )
     )
 
