@@ -18,6 +18,7 @@ from offerlake.errors import SchemaError
 from offerlake.job import Context, execute
 from offerlake.pipeline import load_jobs
 from offerlake.tables import Lake
+from quality.made import silver
 
 from .made import raw
 
@@ -170,16 +171,19 @@ def test_returns_of_what_was_bought_before(spark: SparkSession, tmp_path: Path) 
 
 
 def test_exposures_and_redemptions(spark: SparkSession, tmp_path: Path) -> None:
-    at = [_time(FIRST + timedelta(days=day)) for day in (1, 9)]
-    told = [{"user_id": "u", "offer_id": "ten", "policy": "p", "arrived_at": each} for each in at]
     for feed, key, when in (("exposures", "exposure_id", "shown_at"), ("redemptions", "redemption_id", "redeemed_at")):
         shop = Shop(spark, tmp_path / feed, look_back_days=1)
-        shop.load(feed, [{**told[0], key: "1", when: at[0]}], LOADS[0])
+        shop.lake.write("offers", silver(spark, "offers", [{"offer_id": "ten"}]))
+
+        def told(number: int, day: int, when: str = when, key: str = key, offer: str = "ten") -> Row:
+            at = _time(FIRST + timedelta(days=day))
+            return {key: str(number), "user_id": "u", "offer_id": offer, "policy": "p", when: at, "arrived_at": at}
+
+        shop.load(feed, [told(1, 1), told(2, 1, offer="no")], LOADS[0])
         shop.clean(feed)
-        shop.load(feed, [{**told[1], key: "2", when: at[1]}, {**told[1], key: "2", when: at[1]}], LOADS[1])
-        second = shop.clean(feed)
-        assert second.counts["rows_in"] == 2
-        assert second.counts["quarantined"] + second.counts["duplicates"] + second.counts["rows_out"] == 2
+        shop.load(feed, [told(3, 9), told(3, 9), told(4, 9, offer="no")], LOADS[1])
+        second = shop.clean(feed).counts
+        assert second == {"rows_in": 3, "rows_out": 1, "duplicates": 1, "quarantined": 1}
+        assert [row[key] for row in shop.lake.read(feed).orderBy(key).collect()] == ["1", "3"]
         reasons = [row["reasons"] for row in shop.lake.read("quarantine").collect()]
-        assert reasons == [["unknown:offer_id='ten'"]] * len(reasons)
-        assert len(reasons) == 2  # of the first run one, of the second the first of the two
+        assert reasons == [["unknown:offer_id='no'"]] * 2

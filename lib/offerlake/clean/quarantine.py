@@ -27,6 +27,8 @@ GOOD, DUPLICATE, REFUSED = "good", "duplicate", "refused"
 FLAGS = {"unknown_users": "_known_user", "unknown_products": "known_product"}
 """`Cleaned.flags` of feeds whose users and products may be unknown."""
 _ORIGIN = ("source", "source_position", "loaded_at")
+_MANY = 4_194_304  # keys that come more than once: fewer are broadcast, 16 bytes each
+_PARTS = 128  # how many there are is told from a part of all keys
 
 
 @dataclass(frozen=True)
@@ -207,8 +209,22 @@ def _bits(feed: str, where: Mapping[str, Column]) -> Column:
 def first_wins(frame: DataFrame, key: Sequence[str], *, arrived: bool = True) -> DataFrame:
     """Decides between good records of one key: the first to arrive stays; the same again is a duplicate, other refused.
 
-    The same means: in all columns but the arrival's. One shuffle, by the key.
+    The same means: in all columns but the arrival's. Only records of keys that come more than once are shuffled, whole;
+    which these are takes a look at the keys alone, and where they are many, all records are.
     """
+    told = frame.withColumn("_key", F.xxhash64(*key))  # keys that share it are shuffled for nothing, no more
+    often = told.groupBy("_key").agg(F.count(F.lit(1)).alias("_times")).where("_times > 1").select("_key")
+    a_part = F.pmod("_key", F.lit(_PARTS)) == 0
+    if often.where(a_part).limit(_MANY // _PARTS).count() == _MANY // _PARTS:
+        return _first_of(frame, key, arrived=arrived)
+    # These joins come before what is parsed: each record is parsed once.
+    alone = told.join(F.broadcast(often), on="_key", how="left_anti").drop("_key")
+    several = told.join(F.broadcast(often), on="_key", how="left_semi").drop("_key")
+    return alone.unionByName(_first_of(several, key, arrived=arrived))
+
+
+def _first_of(frame: DataFrame, key: Sequence[str], *, arrived: bool) -> DataFrame:
+    """Decides by a shuffle of the whole frame, by the key."""
     content = _content(frame, but=key)
     by_key = Window.partitionBy(*key, _alone()).orderBy(*_order(arrived=arrived))
     is_same = content == F.first(content).over(by_key)

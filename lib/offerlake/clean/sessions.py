@@ -29,9 +29,11 @@ def with_sessions(
         the session: `_events`, `_seconds` from first to last, `_pause_spread` (the standard deviation of its pauses
         over their mean; null: fewer than two pauses, or all of them 0), `_marked` (`marks` is true of one of them).
     """
-    by_time = Window.partitionBy("_visitor").orderBy("event_time", "event_id")
+    # Spark sorts by a key's first eight bytes, and looks at the rest of it where they are the same.
+    whose = ("_hash", "_visitor")
+    by_time = Window.partitionBy(*whose).orderBy("event_time", "event_id")
     so_far = by_time.rowsBetween(Window.unboundedPreceding, Window.currentRow)
-    session = Window.partitionBy("_visitor", "session_id")
+    session = Window.partitionBy(*whose, "_number")  # the rows are in this order already
     pause = F.unix_micros("event_time") - F.lag(F.unix_micros("event_time")).over(by_time)
     opens = F.col("_pause").isNull() | (F.col("_pause") > gap_minutes * 60_000_000)
     if "midnight" in breaks:
@@ -49,8 +51,9 @@ def with_sessions(
     variance = F.greatest(pauses * F.try_divide(squares, total * total) - 1, F.lit(0.0))
     return (
         events.withColumn("_visitor", visitor)
+        .withColumn("_hash", F.xxhash64("_visitor"))
         .withColumns({"_pause": pause, **came_from})
-        .withColumns({"_first": first, "_ms": milliseconds})
+        .withColumns({"_first": first, "_number": F.sum(opens.cast("int")).over(so_far), "_ms": milliseconds})
         .withColumn("session_id", F.lower(F.hex(F.xxhash64("_visitor", "_first"))))
         .withColumns(
             {
@@ -62,5 +65,5 @@ def with_sessions(
             }
         )
         .withColumn("user_id", F.coalesce("user_id", "_owner"))
-        .drop("_visitor", "_pause", "_first", "_ms", "_owner", "_came_from")
+        .drop("_visitor", "_hash", "_pause", "_first", "_ms", "_number", "_owner", "_came_from")
     )
