@@ -47,11 +47,12 @@ def of_ours(lake: Path) -> Outcome:
     layers = {"clicks": "silver", "order_lines": "silver", "quarantine": "silver"}
     layers |= {"user_features": "gold", "user_profiles": "gold"}
     counts: dict[str, dict[str, int]] = {}
-    rows = duckdb.sql(f"SELECT name, value FROM '{lake}/ops/metrics/*.parquet' WHERE name LIKE 'clean.%'").fetchall()
+    rows = duckdb.execute(
+        f"SELECT name, value FROM '{lake}/ops/metrics/*.parquet' WHERE name LIKE 'clean.%'"
+    ).fetchall()
     for name, value in rows:
         _, feed, what = name.split(".", 2)
-        if not what.startswith("unknown"):
-            counts.setdefault(feed, {})[what] = int(value)
+        counts.setdefault(feed, {})[what] = int(value)
     return Outcome(counts, {name: f"{lake}/{layer}/{name}/**/*.parquet" for name, layer in layers.items()})
 
 
@@ -64,7 +65,7 @@ def of_peer(folder: Path) -> Outcome:
 
 def job_seconds(lake: Path) -> dict[str, float]:
     """Seconds of each job of ours, by the ledger; some ran beside each other."""
-    rows = duckdb.sql(f"SELECT job, seconds FROM '{lake}/ops/runs/*.parquet' WHERE event = 'finish' ORDER BY time")
+    rows = duckdb.execute(f"SELECT job, seconds FROM '{lake}/ops/runs/*.parquet' WHERE event = 'finish' ORDER BY time")
     return {job: round(seconds, 1) for job, seconds in rows.fetchall()}
 
 
@@ -78,33 +79,35 @@ def differences(one: Outcome, other: Outcome) -> list[str]:
     for name in _SAME:
         left, right = (_content(name, side.tables[name]) for side in (one, other))
         found += [f"{name}: {left} against {right}"] if left != right else []
-    left, right = (_refused(side.tables["quarantine"]) for side in (one, other))
-    found += [f"quarantine: {left} against {right}"] if left != right else []
+    reasons, others = (_refused(side.tables["quarantine"]) for side in (one, other))
+    found += [f"quarantine: {reasons} against {others}"] if reasons != others else []
     found += _features(one.tables["user_features"], other.tables["user_features"])
     return found + _profiles(one.tables["user_profiles"], other.tables["user_profiles"])
 
 
-def _content(name: str, files: str) -> dict[str, int]:
+def _content(name: str, files: str) -> tuple[int, ...]:
     """Rows, and a sum over hashes of what each says, which is the same in whatever order; of clicks also sessions."""
     columns = [
         f"epoch_us({column})" if column in _TIMES else f"{column}::DOUBLE" if column in _MONEY else column
         for column in _SAME[name]
     ]
-    sums = f"count(*) AS n, sum(hash({', '.join(columns)})::HUGEINT) AS content"
-    sums += ", count(DISTINCT session_id) AS sessions" if name == "clicks" else ""
-    return dict(duckdb.sql(f"SELECT {sums} FROM '{files}'").df().iloc[0])
+    sums = f"count(*), sum(hash({', '.join(columns)})::HUGEINT)"
+    sums += ", count(DISTINCT session_id)" if name == "clicks" else ""
+    return tuple(duckdb.execute(f"SELECT {sums} FROM '{files}'").fetchall()[0])
 
 
 def _refused(files: str) -> dict[tuple[str, str], int]:
     """Refused records by feed, code and column of the first reason."""
-    rows = duckdb.sql(f"SELECT feed, split_part(reasons[1], '=', 1), count(*) FROM '{files}' GROUP BY ALL").fetchall()
+    rows = duckdb.execute(
+        f"SELECT feed, split_part(reasons[1], '=', 1), count(*) FROM '{files}' GROUP BY ALL"
+    ).fetchall()
     return {(feed, reason): number for feed, reason, number in rows}
 
 
 def _features(one: str, other: str) -> list[str]:
     names = ", ".join(feature.name for feature in FEATURES)
     left, right = (
-        duckdb.sql(f"SELECT user_id, {names} FROM '{files}' ORDER BY user_id").df() for files in (one, other)
+        duckdb.execute(f"SELECT user_id, {names} FROM '{files}' ORDER BY user_id").df() for files in (one, other)
     )
     if not left["user_id"].equals(right["user_id"]):
         return [f"user_features: {len(left)} users against {len(right)}, or others"]
@@ -130,7 +133,7 @@ def _profiles(one: str, other: str) -> list[str]:
     found = []
     for name in ("category_affinity", "brand_affinity"):
         left, right = (_entries(name, files) for files in (one, other))
-        apart = duckdb.sql(
+        apart = duckdb.execute(
             f"SELECT count(*) FROM ({left}) AS l FULL JOIN ({right}) AS r USING (user_id, key) "
             f"WHERE NOT coalesce(abs(l.value - r.value) <= {_ROUNDING} * greatest(l.value, r.value), false)"
         ).fetchall()[0][0]
@@ -140,6 +143,6 @@ def _profiles(one: str, other: str) -> list[str]:
 
 def _entries(name: str, files: str) -> str:
     """A query for a map's entries; a peer without maps has a list of keys and values."""
-    kind = duckdb.sql(f"SELECT {name} FROM '{files}'").types[0]
-    entries = f"map_entries({name})" if str(kind).startswith("MAP") else name
+    kind = duckdb.execute(f"SELECT any_value(typeof({name})) FROM '{files}'").fetchall()[0][0]
+    entries = f"map_entries({name})" if kind.startswith("MAP") else name
     return f"SELECT user_id, unnest({entries}, recursive := true) FROM '{files}'"
