@@ -38,7 +38,7 @@ JOBS = (
     "clean_products", "clean_users", "clean_offers", "clean_clicks", "clean_orders", "clean_exposures",
     "clean_redemptions", "build_activity", "build_features",
 )  # fmt: skip
-SIDES = ("ours", "polars")
+SIDES = ("ours", "polars", "duckdb")
 MOST_MB = 6 * 1024
 MOST_GROWTH = 1.15
 _HERE = Path(__file__).parent
