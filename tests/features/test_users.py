@@ -129,6 +129,7 @@ def test_money(several: Features) -> None:
     assert (u["orders_28d"], u["money_28d"], u["units_364d"]) == (1, 3.0, 5)
     assert (u["order_value_364d"], u["returned_share_364d"]) == (7.0, 0.2)
     assert (u["discount_share_364d"], u["discounted_share_364d"]) == (1 / 8, 1 / 2)
+    assert (several[D, "quiet"]["returned_share_364d"], several[D, "quiet"]["discount_share_364d"]) == (None, None)
     assert (u["coupon_lines_364d"], several[D, "w"]["coupon_lines_364d"]) == (1, 0)
     assert u["order_recency_days"] == 5.5
     # The shop's mean order is (7 + 21.5) / 2; two such orders are added.

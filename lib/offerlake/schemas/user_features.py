@@ -77,11 +77,12 @@ def _a_session(name: str, of: str, meaning: str, why: str) -> Feature:
 
 
 def _share(
-    name: str, part: str, whole: str, meaning: str, why: str, *, unit: str = "share", most: float | None = None
+    name: str, part: str, whole: str, meaning: str, why: str, *, unit: str = "share", capped: bool = False
 ) -> Feature:
-    """A ratio; null where there is nothing to divide by."""
-    ratio = f"try_divide({part}, {whole})"
-    return Feature(name, "double", unit, ratio if most is None else f"least({most}D, {ratio})", meaning, why, null=True)
+    """A ratio, `capped` at 1 where the part may be more; null where there is nothing to divide by."""
+    # The part is capped, not the ratio: least passes over nulls.
+    over = f"least({part}, {whole})" if capped else part
+    return Feature(name, "double", unit, f"try_divide({over}, {whole})", meaning, why, null=True)
 
 
 _TYPICAL = "(spent_364d + prior_orders * try_divide(shop_spent, shop_orders)) / (orders_364d + prior_orders) / 10000"
@@ -107,12 +108,12 @@ FAMILIES: dict[str, tuple[Feature, ...]] = {
                 "size of the basket that newcomers have too; decides which minimum spends are in reach", null=True),
         _share("returned_share_364d", "returned_units_364d", "units_364d",
                "returned units over units bought in 364 days, 0 to 1; null: none bought",
-               "what comes back earns nothing", most=1.0),
+               "what comes back earns nothing", capped=True),
     ),
     "discounts": (
         _share("discount_share_364d", "discounts_364d", "gross_364d",
                "discounts over gross amount in 364 days, 0 to 1; null: none",
-               "how deep the discounts are that a user buys at", most=1.0),
+               "how deep the discounts are that a user buys at", capped=True),
         _share("discounted_share_364d", "discounted_lines_364d", "lines_364d",
                "order lines with a discount over all in 364 days, 0 to 1; null: none",
                "how often a user waits for one"),
