@@ -19,6 +19,7 @@ def run(ctx: Context) -> None:
             users=ctx.read("users"),
             identities=identities(ctx),
             rules=rules,
+            large=part.large,
         ),
         part,
     )

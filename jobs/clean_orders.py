@@ -21,6 +21,7 @@ def run(ctx: Context) -> None:
             users=ctx.read("users"),
             identities=identities(ctx),
             rules=rules,
+            large=part.large,
             earlier=ctx.lake.read("order_lines").where(F.col("order_date") < part.since) if part.since else None,
         ),
         part,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cached_property
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -23,6 +24,7 @@ from offerlake.ledger import code_version, files_hash
 from offerlake.quality.rows import refusals
 from offerlake.tables import Note, Since, Slice
 
+_LARGE = 1_000_000
 _NONE_NEW = date(9999, 12, 31)
 _OLDEST = date(1970, 1, 1)  # where something happened before it, all is decided anew
 
@@ -40,6 +42,11 @@ class Part:
     raw: DataFrame
     since: date | None
     note: Note
+
+    @cached_property
+    def large(self) -> bool:
+        """Whether there are so many records that what a further plan takes is nothing beside a shuffle of them."""
+        return self.raw.count() >= _LARGE
 
 
 def part_of(ctx: Context, feed: str, *, table: str, happened: str, rules: Rules) -> Part:

@@ -13,6 +13,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from conftest import TEST_SETS
+from offerlake import cleaning
 from offerlake.config import load_settings
 from offerlake.errors import SchemaError
 from offerlake.job import Context, execute
@@ -110,7 +111,9 @@ def test_clicks_that_come_in_parts(spark: SparkSession, tmp_path: Path, monkeypa
     apart.clean("clicks")
     for part, at in zip(parts, LOADS, strict=True):
         whole.load("clicks", part, at)
+    monkeypatch.setattr(cleaning, "_LARGE", 1)  # finds repeated keys as in a large log
     at_once = whole.clean("clicks")
+    monkeypatch.undo()
 
     both = apart.rows("clicks"), apart.rows("quarantine")
     assert both == (whole.rows("clicks"), whole.rows("quarantine"))

@@ -37,6 +37,7 @@ def clean_clicks(
     users: DataFrame,
     rules: Rules,
     identities: DataFrame | None = None,
+    large: bool = False,
 ) -> Cleaned:
     """Cleans the click log.
 
@@ -49,12 +50,13 @@ def clean_clicks(
         users: Silver `users`, likewise.
         identities: Silver `identities`; None: the source has none.
         rules: By what records are judged.
+        large: Whether `raw` is, see `first_wins`.
     """
     kept = attributed(
         expect(parsed(raw, rules.parse), rules.expected), identities, F.coalesce("user_id", "anonymous_id")
     )
     strict = rules.settings.unknown_products == "quarantine"
-    kept = mark_products(first_wins(kept, ["event_id"]), products, strict=strict, quote=rules.quote)
+    kept = mark_products(first_wins(kept, ["event_id"], large=large), products, strict=strict, quote=rules.quote)
     if rules.settings.unknown_users == "quarantine":
         kept = refuse_unknown(kept, "user_id", users, quote=rules.quote)
     browser = F.coalesce(F.concat(F.lit("browser:"), "anonymous_id"), F.concat(F.lit("user:"), "user_id"))

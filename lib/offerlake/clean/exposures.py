@@ -23,6 +23,7 @@ def clean_exposures(
     users: DataFrame,
     rules: Rules,
     identities: DataFrame | None = None,
+    large: bool = False,
 ) -> Cleaned:
     """Cleans the exposures. One of an offer that nobody knows is refused: nothing can be learnt from it.
 
@@ -32,10 +33,11 @@ def clean_exposures(
         users: Silver `users`, likewise.
         identities: Silver `identities`; None: the source has none.
         rules: By what records are judged.
+        large: Whether `raw` is, see `first_wins`.
     """
     kept = attributed(expect(parsed(raw, rules.parse), rules.expected), identities, F.col("user_id"))
     kept = refuse_test_accounts(kept, rules)
-    kept = refuse_unknown(first_wins(kept, ["exposure_id"]), "offer_id", offers, quote=rules.quote)
+    kept = refuse_unknown(first_wins(kept, ["exposure_id"], large=large), "offer_id", offers, quote=rules.quote)
     if rules.settings.unknown_users == "quarantine":
         kept = refuse_unknown(kept, "user_id", users, quote=rules.quote)
     return settle(table("exposures"), FEED, JOB, kept.withColumn("shown_date", F.to_date("shown_at")))

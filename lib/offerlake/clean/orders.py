@@ -40,6 +40,7 @@ def clean_orders(
     users: DataFrame,
     rules: Rules,
     identities: DataFrame | None = None,
+    large: bool = False,
     earlier: DataFrame | None = None,
 ) -> Cleaned:
     """Cleans the order log.
@@ -54,6 +55,7 @@ def clean_orders(
         users: Silver `users`, likewise.
         identities: Silver `identities`; None: the source has none.
         rules: By what records are judged.
+        large: Whether `raw` is, see `first_wins`.
         earlier: Silver `order_lines` of the days that `raw` does not have; None: it has all.
     """
     if not rules.reading.has_prices:
@@ -61,7 +63,9 @@ def clean_orders(
     kept = attributed(expect(parsed(raw, rules.parse), rules.expected), identities, F.col("user_id"))
     kept = refuse_test_accounts(kept, rules)
     strict = rules.settings.unknown_products == "quarantine"
-    kept = mark_products(first_wins(kept, ["order_id", "line_id"]), products, strict=strict, quote=rules.quote)
+    kept = mark_products(
+        first_wins(kept, ["order_id", "line_id"], large=large), products, strict=strict, quote=rules.quote
+    )
     if rules.settings.unknown_users == "quarantine":
         kept = refuse_unknown(kept, "user_id", users, quote=rules.quote)
     same = Window.partitionBy("_user", "product_id")

@@ -19,6 +19,7 @@ from offerlake.config import CleanSettings
 from offerlake.schemas import MONEY
 
 _LONGEST = 65_536  # bytes: no id, name or search is as long; what is, is another thing in the wrong column
+_USUAL = (20, 24)  # characters of 2025-01-06T12:00:00Z, and with milliseconds
 _EPOCH_BEGIN = 100_000_000  # seconds: 1973; with a day as yyyyMMdd or milliseconds one does not come near
 _EPOCH_END = 253_402_300_800  # seconds: 10000-01-01, beyond what a timestamp can say
 
@@ -219,7 +220,8 @@ class Parser:
         dated = F.substr(text, F.lit(5), F.lit(1)) == "-"
         if zone == "UTC":
             # Spark looks a zone up by two patterns, which takes longer than all else: not for the Z of most logs.
-            short = F.when(F.endswith(text, F.lit("Z")), F.substr(text, F.lit(1), F.length(text) - 1)).otherwise(text)
+            usual = F.length(text).isin(*_USUAL) & F.endswith(text, F.lit("Z"))
+            short = F.when(usual, F.substr(text, F.lit(1), F.length(text) - 1)).otherwise(text)
             return F.when(dated, short.try_cast("timestamp"))
         time = F.when(dated, text.try_cast("timestamp"))
         named_zone = text.rlike(r"(Z|UTC|GMT|:\d\d(\.\d+)?\s*[+-]\d\d?(:?\d\d)?)$")

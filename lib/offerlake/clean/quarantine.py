@@ -206,12 +206,15 @@ def _bits(feed: str, where: Mapping[str, Column]) -> Column:
     return reduce(Column.bitwiseOR, bits, F.lit(0))
 
 
-def first_wins(frame: DataFrame, key: Sequence[str], *, arrived: bool = True) -> DataFrame:
+def first_wins(frame: DataFrame, key: Sequence[str], *, arrived: bool = True, large: bool = False) -> DataFrame:
     """Decides between good records of one key: the first to arrive stays; the same again is a duplicate, other refused.
 
-    The same means: in all columns but the arrival's. Only records of keys that come more than once are shuffled, whole;
-    which these are takes a look at the keys alone, and where they are many, all records are.
+    The same means: in all columns but the arrival's. One shuffle, by the key. Of a `large` frame only the records of
+    keys that come more than once are shuffled; which these are takes a look at the keys alone, and where they are many,
+    all records are.
     """
+    if not large:
+        return _first_of(frame, key, arrived=arrived)
     told = frame.withColumn("_key", F.xxhash64(*key))  # keys that share it are shuffled for nothing, no more
     often = told.groupBy("_key").agg(F.count(F.lit(1)).alias("_times")).where("_times > 1").select("_key")
     a_part = F.pmod("_key", F.lit(_PARTS)) == 0

@@ -22,6 +22,7 @@ def clean_redemptions(
     users: DataFrame,
     rules: Rules,
     identities: DataFrame | None = None,
+    large: bool = False,
 ) -> Cleaned:
     """Cleans the redemptions. One of an offer that nobody knows is refused.
 
@@ -31,10 +32,11 @@ def clean_redemptions(
         users: Silver `users`, likewise.
         identities: Silver `identities`; None: the source has none.
         rules: By what records are judged.
+        large: Whether `raw` is, see `first_wins`.
     """
     kept = attributed(expect(parsed(raw, rules.parse), rules.expected), identities, F.col("user_id"))
     kept = refuse_test_accounts(kept, rules)
-    kept = refuse_unknown(first_wins(kept, ["redemption_id"]), "offer_id", offers, quote=rules.quote)
+    kept = refuse_unknown(first_wins(kept, ["redemption_id"], large=large), "offer_id", offers, quote=rules.quote)
     if rules.settings.unknown_users == "quarantine":
         kept = refuse_unknown(kept, "user_id", users, quote=rules.quote)
     kept = kept.withColumn("redeemed_date", F.to_date("redeemed_at"))
