@@ -10,9 +10,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from offerlake.config import ExampleSettings, FeatureSettings
+from offerlake.features.described import described
 from offerlake.features.labels import contact_cost_of, labels, with_window
-from offerlake.features.offer_context import scope_history, with_context
-from offerlake.features.users import user_features
 from offerlake.schemas.gold import EXAMPLES
 
 
@@ -66,7 +65,7 @@ def examples(
 ) -> DataFrame:
     """The table `examples`.
 
-    Features are those as of `shown_date`: they end with the day before, so nothing of the day itself is in them.
+    Features are those as of `shown_date`, see `described`.
     margin = goods_margin − cost_per_redemption if redeemed − the channel's contact cost if an offer was sent.
 
     Args:
@@ -84,23 +83,19 @@ def examples(
         features: Margin and smoothing.
         contact_cost: Money a message by channel; others cost nothing.
     """
-    final = known.where(F.col("final")).withColumn("as_of", F.col("shown_date"))
-    keys = final.select("as_of", "user_id", "offer_id")
-    features_of = user_features(
-        keys.select("as_of", "user_id").distinct(),
+    final = known.where(F.col("final"))
+    told = described(
+        final,
         as_ofs=as_ofs,
         days=days,
         category_days=category_days,
-        users=users,
-        settings=features,
-    )
-    history = scope_history(
-        keys,
+        clicks=clicks,
+        order_lines=order_lines,
         offers=offers,
         offer_products=offer_products,
         products=products,
-        clicks=clicks,
-        order_lines=order_lines,
+        users=users,
+        features=features,
     )
     outcome = labels(
         final,
@@ -109,11 +104,10 @@ def examples(
         products=products,
         margin_rate=features.margin_rate,
     )
-    described = with_context(final.join(features_of, on=["as_of", "user_id"], how="inner"), history, offers=offers)
     contact = F.when(F.col("offer_id").isNotNull(), contact_cost_of(F.col("channel"), contact_cost)).otherwise(F.lit(0))
     use = F.col("redeemed") * F.col("fixed_cost").cast("decimal(18,4)")
     return EXAMPLES.select(
-        described.join(outcome, on="exposure_id", how="inner")
+        told.join(outcome, on="exposure_id", how="inner")
         .withColumn("treatment", F.col("offer_id").isNotNull().cast("int"))
         .withColumn("margin", F.col("goods_margin") - use - contact)
     )
