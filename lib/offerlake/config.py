@@ -144,6 +144,8 @@ class ExampleSettings(_Section):
     horizon_days: Positive
     common_end: bool
     wait_days: Annotated[int, Field(ge=0)]
+    click_window_minutes: Positive
+    negative_rate: Annotated[float, Field(gt=0, le=1)]
 
 
 class RecommendSettings(_Section):

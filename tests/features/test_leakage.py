@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 
 from offerlake.config import Settings
 from offerlake.features.affinity import user_profiles
+from offerlake.features.click_examples import click_examples, final_through
 from offerlake.features.examples import counts, examples, known_exposures
 from offerlake.features.interactions import interactions
 from offerlake.features.products import product_features
@@ -192,3 +193,20 @@ def test_an_example_once_final_never_changes(shops: tuple[Shop, Shop], settings:
     assert 10 < len(built_then) < len(built_later)
     assert {row["responded"] for row in built_then.values()} == {0, 1}
     assert {name: built_later[name] for name in built_then} == built_then
+
+
+def _click_examples(made: Shop, settings: Settings, as_of: date) -> dict[str, dict[str, Any]]:
+    # Clicks here follow no impression: only in weeks some do by chance.
+    wide = settings.examples.model_copy(update={"click_window_minutes": 14 * 1440, "negative_rate": 0.5})
+    last = final_through(as_of, settings=wide)
+    frame = click_examples(made.clicks, first=date(2025, 2, 1), last=last, settings=wide, seed=7)
+    return {row.impression_id: row.asDict() for row in frame.collect()}
+
+
+def test_a_click_example_once_final_never_changes(shops: tuple[Shop, Shop], settings: Settings) -> None:
+    built_then = _click_examples(shops[1], settings, D)
+    built_later = _click_examples(shops[0], settings, MUCH_LATER)
+    assert 8 < len(built_then) < len(built_later)
+    assert {row["clicked"] for row in built_then.values()} == {0, 1}
+    last = final_through(D, settings=settings.examples.model_copy(update={"click_window_minutes": 14 * 1440}))
+    assert {name: row for name, row in built_later.items() if row["shown_date"] <= last} == built_then

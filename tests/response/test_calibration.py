@@ -6,10 +6,12 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from offerlake.response.calibration import Bins, Calibration, binned, fit, pooled, slope_of
+from offerlake.response.calibration import Bins, Calibration, binned, fit, pooled, slope_of, unsampled
 
 
 def _bins(slope: float, level: float, rows: float = 1e5) -> Bins:
@@ -71,3 +73,30 @@ def test_bins_count_rows_and_labels_by_group(spark: SparkSession) -> None:
     assert list(found["a"].ones) == [1, 1]
     assert found["a"].odds == pytest.approx([0.02, np.log(9)], abs=0.03)
     assert list(pooled([found["a"], found["b"]]).rows) == [1, 2, 1]
+
+
+@settings(
+    max_examples=10,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    true=st.lists(st.floats(0, 1), min_size=2, max_size=50).map(lambda each: sorted({0.0, 1.0, *each})),
+    rate=st.floats(0.001, 1),
+)
+def test_what_sampling_does_to_a_probability_is_undone(spark: SparkSession, true: list[float], rate: float) -> None:
+    """By Bayes a row has label 1 among the kept ones with q / (q + (1 − q) w); the way back is exact and rises."""
+    shares = np.array(true)
+    kept = shares / (shares + (1 - shares) * rate)
+    frame = spark.createDataFrame(
+        [(float(p), float(q)) for p, q in zip(kept, shares, strict=True)], "p double, q double"
+    )
+    back = frame.orderBy("q").select(
+        unsampled(F.col("p"), negative_rate=F.lit(rate)), unsampled(F.col("q"), negative_rate=F.lit(1.0))
+    )
+    got = np.array([tuple(row) for row in back.collect()])
+    assert got[:, 0] == pytest.approx(shares, abs=1e-12, rel=0)
+    assert got[:, 1] == pytest.approx(shares, abs=1e-12, rel=0), "where all are kept nothing changes"
+    assert (np.diff(got[:, 0]) >= 0).all()
+    assert got[[0, -1], 0].tolist() == [0.0, 1.0]

@@ -88,6 +88,7 @@ JOBS = {
     "build_clv": "Work out what customers will be worth",
     "build_segments": "Group customers",
     "build_examples": "Gather what became of past offers",
+    "build_click_examples": "Gather which offers were clicked on the site",
     "train_als": "Learn tastes",
     "recommend": "Pick products",
     "train_response": "Learn who responds",

@@ -236,6 +236,26 @@ EXAMPLE_SEQUENCES = Table(
     columns=(Col("exposure_id", "string", "the exposure"), _USER, *_LAST),
 )
 
+CLICK_EXAMPLES = Table(
+    name="click_examples",
+    layer="gold",
+    grain="one offer seen on the site by a known user, whose label is final; of those not clicked a sample",
+    key=("impression_id",),
+    partition="shown_date",
+    columns=(
+        Col("impression_id", "string", "event_id of the offer_view in `clicks`"),
+        _USER,
+        Col("offer_id", "string", "the offer, in the catalogue or not"),
+        Col("channel", "string", "where it was seen", null=True),
+        Col("shown_at", "timestamp", "when"),
+        Col("shown_date", "date", "UTC date of shown_at; the features are as of this day"),
+        Col("label_end", "timestamp", "end of the label window, exclusive: `window_minutes` after shown_at, or when the user sees the offer again"),
+        Col("clicked", "int", "1: the user clicked the offer in [shown_at, label_end)"),
+        Col("sampling_rate", "double", "probability with which the row was kept, in (0, 1]: 1 where clicked; 1 over it is the row's weight"),
+        Col("window_minutes", "int", "`examples.click_window_minutes` of then"),
+    ),
+)  # fmt: skip
+
 _ITEM = "struct<product_id:string,score:double,source:string>"
 CANDIDATES = Table(
     name="candidates",
@@ -305,5 +325,5 @@ USER_OFFERS = Table(
 
 TABLES = (
     USER_DAYS, USER_CATEGORY_DAYS, USER_FEATURES, USER_PROFILES, PRODUCT_FEATURES, INTERACTIONS, SEQUENCES, USER_INDEX,
-    PRODUCT_INDEX, EXAMPLES, EXAMPLE_SEQUENCES, CANDIDATES, OFFER_SCORES, USER_OFFERS,
+    PRODUCT_INDEX, EXAMPLES, EXAMPLE_SEQUENCES, CLICK_EXAMPLES, CANDIDATES, OFFER_SCORES, USER_OFFERS,
 )  # fmt: skip
