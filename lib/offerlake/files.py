@@ -48,6 +48,16 @@ def read_bytes(spark: SparkSession, uri: str) -> bytes:
         stream.close()
 
 
+def head(spark: SparkSession, uri: str, size: int) -> bytes:
+    """The first few bytes of a file, `size` of them or all there are; each is a call of its own."""
+    system, path = _hadoop(spark, uri)
+    stream = system.open(path)
+    try:
+        return bytes(byte for byte in [stream.read() for _ in range(size)] if byte >= 0)
+    finally:
+        stream.close()
+
+
 def write_bytes(spark: SparkSession, uri: str, content: bytes) -> None:
     """Writes a small file: under another name first, then renamed, so that nobody sees half of it.
 

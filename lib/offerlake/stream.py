@@ -20,6 +20,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from offerlake import files
 from offerlake.config import Settings
+from offerlake.ingest import landing
 from offerlake.ingest.kafka import BrokersAway, check_servers, explained
 from offerlake.ingest.mapping import Feed, load_source
 from offerlake.intake import READS, WRITES, Intake, known_columns
@@ -33,11 +34,15 @@ _AGES = "36500d"  # Spark's file stream leaves out files that are this much olde
 
 @dataclass
 class _Running:
-    """A query that is started again while the brokers are away; `since`: when they were missed first."""
+    """A query that is started again while the brokers are away; `since`: when they were missed first.
+
+    `path`: the files that it watches; nothing: it reads a topic.
+    """
 
     intake: Intake
     start: Callable[[], StreamingQuery]
     query: StreamingQuery
+    path: str = ""
     since: float | None = None
 
 
@@ -99,9 +104,11 @@ def _started(ctx: Context, intake: Intake, tell: Callable[[str], None]) -> Itera
         place = f"{ctx.lake.root}/checkpoints/ingest/{intake.name}/{number}"
 
         def look(group: Feed = group, place: str = place) -> StreamingQuery:
-            return intake.each(_news(ctx, group), lambda *_: intake.take_files(tell=tell), at=place, trigger=trigger)
+            with landing.looking(intake.name, group.path):
+                news = _news(ctx, group)
+            return intake.each(news, lambda *_: intake.take_files(tell=tell), at=place, trigger=trigger)
 
-        yield _Running(intake, look, look())
+        yield _Running(intake, look, look(), path=group.path)
 
 
 def _news(ctx: Context, group: Feed) -> DataFrame:
@@ -123,8 +130,10 @@ def _look_after(each: _Running, settings: Settings, tell: Callable[[str], None])
             each.since = None
             tell(f"{intake.name}: the brokers are back.")
         return
+    looks = each.path and intake.error is None  # no batch failed, but the look into the folder
+    known = landing.looking(intake.name, each.path) if looks else explained(intake.name, intake.feed.topic, kafka)
     try:
-        with explained(intake.name, intake.feed.topic, kafka):
+        with known:
             raise intake.error or each.query.exception() or RuntimeError(f"{intake.name}: its query ended")
     except BrokersAway as away:
         now = time.monotonic()

@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from offerlake.errors import DataError, nearest
-from offerlake.ingest.landing import File, explained, find, plain
+from offerlake.ingest.landing import File, check_packed, explained, find, plain
 from offerlake.ingest.mapping import NEVER_NONE, POSITION, Feed
 from offerlake.ingest.readers import read_files
 from offerlake.ingest.records import Kinds, Records, kinds_seen, together
@@ -87,8 +87,9 @@ def read_feed(
         return None
     with explained(name):
         read = [read_files(spark, name, group, its, quote=quote, seen=seen) for group, its in groups]
-        # Parsed once: the survey, the quarantine and the table each read it again.
-        held = together([records.frame for records in read]).persist(StorageLevel.DISK_ONLY)
+        # Parsed once: the survey, the quarantine and the table each read it again. What an attempt in this process that
+        # failed has kept of files by these names would stand for what lies there now.
+        held = together([records.frame for records in read]).unpersist().persist(StorageLevel.DISK_ONLY)
         survey = _survey(held, {ours for records in read for ours in records.present})
     for records, (group, its) in zip(read, groups, strict=True):
         _check_present(name, group, its, held, records, survey)
@@ -105,6 +106,7 @@ def read_feed(
         names = {row["_file"]: called[plain(row["_file"])] for row in survey}
         kinds |= kinds_seen(held, F.col("_file"), names)
     filled = {plain(row["_file"]) for row in survey if row["rows"]}
+    check_packed(spark, name, [file for file in files if file.path not in filled])
     counts = {"rows": rows, "refused": refused, "others": sum(row["others"] for row in survey)}
     batch = batch_of(name, feed, _numbered(spark, held, files, survey), held, counts, kinds=kinds, loaded_at=loaded_at)
     return replace(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,13 @@ from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import SparkSession
 
 from offerlake.errors import DataError, EnvironmentProblem
+from offerlake.files import head
 from offerlake.ingest.mapping import NEVER_NONE
+
+_BZIP2 = b"BZh"
+_CLOSED = ("Permission denied", "AccessControlException", "AccessDeniedException", "Invalid directory or I/O error")
+_OPEN_IT = "Let the user who runs this read it, or remove it."
+_LAND_IT = "Land the file again, or remove it; check the mapping's format."
 
 
 @dataclass(frozen=True)
@@ -49,18 +55,15 @@ def find(spark: SparkSession, landing: str, name: str, pattern: str, *, table: b
     """
     below = landing.rstrip("/")
     place = f"{below}/{pattern}"
-    try:
-        uris = spark.read.format("delta" if table else "binaryFile").load(place).inputFiles()
-        if table:  # Delta gives names as they are, and files' metadata as URIs
-            uris = [str(_path(spark)(uri).toUri()) for uri in uris]
-    except AnalysisException as error:
-        if error.getCondition() not in ("PATH_NOT_FOUND", "DELTA_PATH_DOES_NOT_EXIST", "DELTA_TABLE_NOT_FOUND"):
-            raise
-        uris = []
-    except Py4JJavaError as error:
-        raise DataError(
-            f"feed {name}: path {pattern!r}: {_cause(str(error))}", fix="Mend its * and brackets in the mapping."
-        ) from None
+    with looking(name, pattern):
+        try:
+            uris = spark.read.format("delta" if table else "binaryFile").load(place).inputFiles()
+            if table:  # Delta gives names as they are, and files' metadata as URIs
+                uris = [str(_path(spark)(uri).toUri()) for uri in uris]
+        except AnalysisException as error:
+            if error.getCondition() not in ("PATH_NOT_FOUND", "DELTA_PATH_DOES_NOT_EXIST", "DELTA_TABLE_NOT_FOUND"):
+                raise
+            uris = []
     if not uris:
         missing = "." if name in NEVER_NONE else f", or list {name} under none: in the source's mapping."
         raise DataError(
@@ -92,6 +95,16 @@ def plain(uri: str) -> str:
 
 
 @contextmanager
+def looking(name: str, pattern: str) -> Iterator[None]:
+    """Turns Spark's error on the way to the files of the feed `name` into ours."""
+    try:
+        yield
+    except (PySparkException, Py4JJavaError) as error:
+        fix = _OPEN_IT if _closed(str(error)) else "See that it can be read, or mend its * and brackets in the mapping."
+        raise DataError(f"feed {name}: path {pattern!r}: {_cause(str(error))}", fix=fix) from error
+
+
+@contextmanager
 def explained(name: str, file: str = "a file") -> Iterator[None]:
     """Turns Spark's error about a file of the feed `name` into ours."""
     try:
@@ -103,10 +116,26 @@ def explained(name: str, file: str = "a file") -> Iterator[None]:
         named = re.search(r"\b(?:file|hdfs|s3a?|gs|abfss?|dbfs):/\S*?/([^/\s]+?)[.;:,]*(?=\s|$)", text)
         raise DataError(
             f"feed {name}: {unquote(named.group(1)) if named else file} cannot be read: {_cause(text)}",
-            fix="Land the file again, or remove it; check the mapping's format.",
+            fix=_OPEN_IT if _closed(text) else _LAND_IT,
         ) from error
 
 
+def check_packed(spark: SparkSession, name: str, files: Iterable[File]) -> None:
+    """Finds among files without a record those that only seem to have none: what is no bzip2 is read as nothing.
+
+    Raises:
+        DataError: There is one.
+    """
+    for file in files:
+        if file.name.endswith(".bz2") and head(spark, file.path, len(_BZIP2)) not in (b"", _BZIP2):
+            raise DataError(f"feed {name}: {file.name} cannot be read: not a bzip2 file", fix=_LAND_IT)
+
+
+def _closed(text: str) -> bool:
+    return any(sign in text for sign in _CLOSED)
+
+
 def _cause(text: str) -> str:
-    causes = re.findall(r"Caused by: [\w.$]*?(\w+(?:Exception|Error)[^\n]*)", text)
+    """The innermost exception that the text names, without its package; else the first line."""
+    causes = re.findall(r"(?:Caused by|\n): [\w.$]*?(\w+(?:Exception|Error)[^\n]*)", text)
     return str(causes[-1] if causes else text.strip().splitlines()[0])[:200]

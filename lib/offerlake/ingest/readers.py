@@ -167,7 +167,8 @@ def _open(spark: SparkSession, feed: Feed, files: Sequence[File]) -> DataFrame:
     if feed.format == "delta":
         table = spark.read.format("delta").load(files[0].table)
         return table.where(F.col("_metadata.file_path").isin([file.uri for file in files]))
-    return spark.read.format(feed.format).load(paths(files))
+    # A page of Parquet whose bits have flipped may be read as other values: where its writer left a sum, it is checked.
+    return spark.read.format(feed.format).option("parquet.page.verify-checksum.enabled", "true").load(paths(files))
 
 
 def _place() -> tuple[Column, Column, Column]:
