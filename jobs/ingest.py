@@ -52,6 +52,8 @@ def run(ctx: Context) -> None:
             ctx.metric(f"ingest.{name}.others", taken.others)
             ctx.metric(f"ingest.{name}.new_columns", taken.new_columns)
             ctx.metric(f"ingest.{name}.changed_types", taken.changed_types)
+            if intake.feed.topic:
+                ctx.metric(f"ingest.{name}.lost_offsets", taken.lost)
 
 
 JOB = Job(name="ingest", reads=READS, writes=WRITES, run=run, looks_outside=True)

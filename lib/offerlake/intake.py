@@ -23,7 +23,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from offerlake import files
 from offerlake.errors import DataError, EnvironmentProblem
 from offerlake.ingest.feed import Batch, read_feed
-from offerlake.ingest.kafka import explained, read_stream
+from offerlake.ingest.kafka import explained, lost, read_stream
 from offerlake.ingest.mapping import NEVER_NONE, Source
 from offerlake.ingest.messages import read_batch
 from offerlake.ingest.records import MOST_COLUMNS, Kinds
@@ -39,7 +39,10 @@ _FILES = "offerlake files"  # the writer of files' rows, to Delta
 
 @dataclass
 class Taken:
-    """What has come in of a feed: records, those refused and those left to other feeds, rows written, files."""
+    """What has come in of a feed: records, those refused and those left to other feeds, rows written, files.
+
+    `lost`: offsets of its topic that were deleted before they were read.
+    """
 
     rows: int = 0
     refused: int = 0
@@ -47,6 +50,7 @@ class Taken:
     written: int = 0
     files: int = 0
     without_rows: set[str] = field(default_factory=set)
+    lost: int = 0
     new_columns: int = 0
     changed_types: int = 0
 
@@ -164,12 +168,19 @@ class Intake:
         lake, topic = self._ctx.lake, self.feed.topic
         writer: Future[str] = Future()
 
-        def take(messages: DataFrame, number: int) -> None:
-            self.take_messages(messages, writer=writer.result(), number=number, tell=tell)
+        kafka, place = self._settings.kafka, f"{lake.root}/checkpoints/ingest/{self.name}/{topic}"
 
-        with explained(self.name, topic, self._settings.kafka):
-            stream = read_stream(self._ctx.spark, topic, self._settings.kafka, most=self._settings.max_offsets)
-            query = self.each(stream, take, at=f"{lake.root}/checkpoints/ingest/{self.name}/{topic}", trigger=trigger)
+        def take(messages: DataFrame, number: int) -> None:
+            skips = kafka.lost_offsets == "skip"
+            gone = lost(self._ctx.spark, topic, kafka, checkpoint=place, batch=number) if skips else 0
+            self.take_messages(messages, writer=writer.result(), number=number, tell=tell)
+            if gone:
+                self.taken.lost += gone
+                tell(f"{self.name}: {gone} offsets of {topic} were deleted before they were read, and are left out")
+
+        with explained(self.name, topic, kafka):
+            stream = read_stream(self._ctx.spark, topic, kafka, most=self._settings.max_offsets)
+            query = self.each(stream, take, at=place, trigger=trigger)
         writer.set_result(query.id)
         return query
 

@@ -89,6 +89,8 @@ def _run(ctx: Context, tell: Callable[[str], None]) -> None:
                 each.query.stop()
             for intake in intakes:
                 ctx.count(rows_in=intake.taken.rows, rows_out=intake.taken.written, quarantined=intake.taken.refused)
+                if intake.feed.topic:
+                    ctx.metric(f"ingest.{intake.name}.lost_offsets", intake.taken.lost)
 
 
 def _started(ctx: Context, intake: Intake, tell: Callable[[str], None]) -> Iterator[_Running]:

@@ -159,6 +159,24 @@ def test_messages_that_were_deleted_unread(shop: Shop) -> None:
     shop.set(lost_offsets="skip")
     shop.ingest()
     assert [user for user, *_ in shop.users()] == ["a", "b", "d"]
+    assert shop.metric("ingest.users.lost_offsets") == 1
+
+
+def test_lost_offsets_are_counted_batch_by_batch_and_once(shop: Shop) -> None:
+    """Two messages a micro-batch; the first batches are gone altogether."""
+    shop.set(most=2, lost_offsets="skip")
+    shop.send("a")
+    shop.ingest()
+    assert shop.metric("ingest.users.lost_offsets") == 0
+    shop.send("b", "c", "d", "e", "f", "g", "h")
+    shop.send("i", partition=1)
+    shop.broker.forget(shop.spark, shop.topic, 0, 6)
+    shop.ingest()
+    assert [user for user, *_ in shop.users()] == ["a", "g", "h", "i"]
+    assert shop.metric("ingest.users.lost_offsets") == 5
+    shop.send("j")
+    shop.ingest()
+    assert shop.metric("ingest.users.lost_offsets") == 0, "those of this attempt"
 
 
 def test_what_is_wrong_is_told(shop: Shop, spark: SparkSession) -> None:
@@ -205,3 +223,28 @@ def test_brokers_that_are_away_and_come_back(shop: Shop) -> None:
     assert "goes on where this one stopped" in caught.value.fix
     shop.ingest()
     assert [user for user, *_ in shop.users()] == ["a", "b"]
+
+
+def test_brokers_that_go_away_between_two_batches(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = load_settings([], [f"ingest.kafka.options={PATIENCE}"], env={}).ingest.kafka.options
+    shop.set(options=options, most=2)
+    shop.send("a", "b", "?", "c", "d")
+    write: Callable[..., Written] = Lake.write
+
+    def and_then_gone(lake: Lake, name: str, *args: Any, **kwargs: Any) -> Written:
+        written = write(lake, name, *args, **kwargs)
+        if name == "raw_users" and shop.broker.process is not None and shop.broker.process.poll() is None:
+            shop.broker.stop()
+        return written
+
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(Lake, "write", and_then_gone)
+            with pytest.raises(EnvironmentProblem, match=f"topic {shop.topic}: no broker answers at 127"):
+                shop.ingest()
+    finally:
+        shop.broker.start()
+    assert [user for user, *_ in shop.users()] == ["a", "b"]
+    shop.ingest()
+    assert [user for user, *_ in shop.users()] == list("abcd")
+    assert shop.refused() == [("malformed_json:?", "2")]

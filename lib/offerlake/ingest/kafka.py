@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,11 @@ from pyspark.sql import DataFrame, SparkSession
 
 from offerlake.config import KafkaSettings
 from offerlake.errors import ConfigError, DataError, EnvironmentProblem
+from offerlake.files import read_bytes
 from offerlake.ingest.mapping import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _UNRESOLVED = "No resolvable bootstrap urls"
 _AWAY = (
@@ -69,6 +71,49 @@ def read_stream(spark: SparkSession, topic: str, settings: KafkaSettings, *, mos
 def read_some(spark: SparkSession, topic: str, settings: KafkaSettings) -> DataFrame:
     """The messages that a topic has now: Kafka's own columns, see `read_stream`."""
     return spark.read.format("kafka").options(**_options(topic, settings)).load()
+
+
+def lost(spark: SparkSession, topic: str, settings: KafkaSettings, *, checkpoint: str, batch: int) -> int:
+    """How many offsets of a micro-batch the topic had deleted before they were read.
+
+    What the batch should hold stands in the checkpoint; what is gone of it lies below the partitions' first offsets.
+    Offsets that hold no message (a transaction's end) count too. Of a checkpoint's first batch nothing can be told.
+
+    Args:
+        spark: The session.
+        topic: The topic.
+        settings: Where the brokers are.
+        checkpoint: Its place.
+        batch: The micro-batch's number.
+    """
+    if batch == 0:
+        return 0
+    begin, end = (_planned(spark, topic, checkpoint, number) for number in (batch - 1, batch))
+    first = _first_offsets(spark, topic, settings, end)
+    return sum(max(0, min(first[number], until) - begin.get(number, 0)) for number, until in end.items())
+
+
+def _planned(spark: SparkSession, topic: str, checkpoint: str, batch: int) -> dict[int, int]:
+    """Where a micro-batch ends: partition to the offset after its last one."""
+    content = read_bytes(spark, f"{checkpoint}/offsets/{batch}").decode()
+    return {int(number): offset for number, offset in json.loads(content.splitlines()[-1])[topic].items()}
+
+
+def _first_offsets(spark: SparkSession, topic: str, settings: KafkaSettings, numbers: Iterable[int]) -> dict[int, int]:
+    jvm: Any = spark._jvm  # noqa: SLF001  Spark's Kafka source does not tell
+    admin = jvm.org.apache.kafka.clients.admin
+    options, asked = jvm.java.util.Properties(), jvm.java.util.HashMap()
+    for option, value in _options(topic, settings).items():
+        if option.startswith("kafka."):
+            options.setProperty(option.removeprefix("kafka."), value)
+    for number in numbers:
+        asked.put(jvm.org.apache.kafka.common.TopicPartition(topic, number), admin.OffsetSpec.earliest())
+    client = admin.AdminClient.create(options)
+    try:
+        found = client.listOffsets(asked).all().get()
+        return {place.partition(): found[place].offset() for place in found}
+    finally:
+        client.close()
 
 
 def _options(topic: str, settings: KafkaSettings) -> dict[str, str]:
