@@ -124,20 +124,20 @@ def test_test_accounts_are_refused_with_what_they_did_before_they_logged_in(
 @pytest.mark.parametrize(
     ("breaks", "expected"),
     [
-        ([], ["abcdef"]),
-        (["midnight"], ["abcd", "ef"]),
-        (["campaign"], ["abc", "def"]),
-        (["midnight", "campaign"], ["abc", "d", "ef"]),
+        ([], ["abcdef", "gh"]),
+        (["midnight"], ["abcd", "ef", "gh"]),
+        (["campaign"], ["abc", "def", "gh"]),
+        (["midnight", "campaign"], ["abc", "d", "ef", "gh"]),
     ],
 )
 def test_midnight_and_campaigns_may_end_a_session(
     spark: SparkSession, settings: Settings, breaks: list[str], expected: list[str]
 ) -> None:
     begin = 11.75 * 3600  # a quarter of an hour before midnight
-    referrers = [None, "ads", None, "mail", None, "mail"]  # who names none still comes from there
+    referrers = [None, "ads", None, "mail", None, "mail", None, "ads"]  # who names none still comes from there
     rows = [
-        {**click(name, begin + 240 * step, browser="b"), "referrer": referrer}
-        for step, (name, referrer) in enumerate(zip("abcdef", referrers, strict=True))
+        {**click(name, begin + 240 * step + 7200 * (name > "f"), browser="b"), "referrer": referrer}
+        for step, (name, referrer) in enumerate(zip("abcdefgh", referrers, strict=True))
     ]
     rows[4]["event_time"] = rows[4]["arrived_at"] = "2025-01-07T00:00:00Z"
     chosen = settings.model_copy(update={"clean": settings.clean.model_copy(update={"session_breaks": tuple(breaks)})})

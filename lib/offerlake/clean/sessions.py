@@ -22,7 +22,7 @@ def with_sessions(
         gap_minutes: The pause that ends a session.
         marks: A condition on an event.
         breaks: What else ends a session: `midnight` (UTC), `campaign` (an event names another referrer than the last
-            one of its visitor that named one).
+            one since the pause that named one).
 
     Returns:
         The events with the user filled in, `session_id` (hash of the visitor and the session's first event), and of
@@ -36,12 +36,14 @@ def with_sessions(
     session = Window.partitionBy(*whose, "_number")  # the rows are in this order already
     pause = F.unix_micros("event_time") - F.lag(F.unix_micros("event_time")).over(by_time)
     opens = F.col("_pause").isNull() | (F.col("_pause") > gap_minutes * 60_000_000)
+    came_from = {}
+    if "campaign" in breaks:
+        before = by_time.rowsBetween(Window.unboundedPreceding, -1)
+        named = F.when(opens | F.col("referrer").isNotNull(), F.struct("referrer"))
+        came_from = {"_came_from": F.last(named, ignorenulls=True).over(before)["referrer"]}
+        opens = opens | F.coalesce(F.col("_came_from") != F.col("referrer"), F.lit(False))
     if "midnight" in breaks:
         opens = opens | (F.timestamp_micros(F.unix_micros("event_time") - F.col("_pause")) < F.to_date("event_time"))
-    if "campaign" in breaks:
-        opens = opens | F.coalesce(F.col("_came_from") != F.col("referrer"), F.lit(False))
-    before = by_time.rowsBetween(Window.unboundedPreceding, -1)
-    came_from = {"_came_from": F.last("referrer", ignorenulls=True).over(before)} if "campaign" in breaks else {}
     first = F.last(F.when(opens, F.struct("event_time", "event_id")), ignorenulls=True).over(so_far)
     milliseconds = F.when(~opens, F.floor(F.col("_pause") / 1000).cast("double"))
     moment = F.when(F.col("user_id").isNotNull(), F.struct("event_time", "event_id"))
@@ -52,7 +54,8 @@ def with_sessions(
     return (
         events.withColumn("_visitor", visitor)
         .withColumn("_hash", F.xxhash64("_visitor"))
-        .withColumns({"_pause": pause, **came_from})
+        .withColumn("_pause", pause)
+        .withColumns(came_from)
         .withColumns({"_first": first, "_number": F.sum(opens.cast("int")).over(so_far), "_ms": milliseconds})
         .withColumn("session_id", F.lower(F.hex(F.xxhash64("_visitor", "_first"))))
         .withColumns(
