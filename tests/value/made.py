@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
+from offerlake.features.rhythm import with_rhythm
 from offerlake.schemas import table
 from offerlake.value.bgnbd import Histories
 from offerlake.value.gammagamma import Spendings
@@ -96,11 +98,10 @@ def purchases(customers: int, *, days: int, seed: int) -> list[tuple[str, int, i
 def user_days(spark: SparkSession, rows: list[tuple[str, int, int, int, int]]) -> DataFrame:
     """The table from (user, day, counts from day, orders, ten-thousandths spent); days are counted from START."""
     contract = table("user_days")
-    values = []
-    for user, day, since, orders, spent in rows:
-        given = {
-            "user_id": user, "event_day": START + timedelta(days=day), "since": START + timedelta(days=since),
-            "orders": orders, "spent": spent,
-        }  # fmt: skip
-        values.append(tuple(given.get(name) for name in contract.names))
-    return spark.createDataFrame(values, contract.struct)
+    dated = [(user, START + timedelta(days=day), START + timedelta(days=since), *of) for user, day, since, *of in rows]
+    columns = "user_id string, event_day date, since date, orders bigint, spent bigint"
+    known = with_rhythm(spark.createDataFrame(dated, columns))
+    rest = {
+        column.name: F.lit(None).cast(column.type) for column in contract.columns if column.name not in known.columns
+    }
+    return contract.select(known.withColumns(rest))

@@ -9,6 +9,7 @@ from offerlake.config import ExampleSettings
 from offerlake.features.clocks import counts_from, whole_money
 from offerlake.features.labels import in_label_window, with_window
 from offerlake.features.outliers import winsorised
+from offerlake.features.rhythm import with_rhythm
 from offerlake.schemas.gold import PURCHASES, REDEEMED, SENDINGS, USER_DAYS, VISITS
 from offerlake.schemas.silver import OFFER_KINDS
 
@@ -172,7 +173,7 @@ def purchases(order_lines: DataFrame, *, outlier_mads: float | None = None) -> D
         "coupon_lines": (bought & F.col("with_coupon")).cast("bigint"),
         "capped_lines": F.col("capped").cast("bigint"),
     }
-    return (
+    daily = (
         lines.withColumn("opens", opens)
         .groupBy("user_id", "event_day", "since")
         .agg(
@@ -181,6 +182,7 @@ def purchases(order_lines: DataFrame, *, outlier_mads: float | None = None) -> D
             F.max(F.when(bought, F.col("order_time"))).alias("last_order"),
         )
     )
+    return with_rhythm(daily)
 
 
 def sendings(windowed: DataFrame, redemptions: DataFrame) -> DataFrame:

@@ -13,7 +13,7 @@ from offerlake.features import events
 from offerlake.features.affinity import interests
 from offerlake.features.clocks import days_since, versions, with_version
 from offerlake.features.windowed import YEAR, Days, window_sums
-from offerlake.schemas.user_features import FEATURES, shop_sums, windows_of
+from offerlake.schemas.user_features import FEATURES, shop_sums, sums_ever, windows_of
 
 
 def known_users(as_ofs: Sequence[date], *, users: DataFrame, days: DataFrame) -> DataFrame:
@@ -59,7 +59,13 @@ def user_features(
         as_of, user_id and USER_FEATURE_COLUMNS; one row for each of `wanted`.
     """
     sums = window_sums(
-        wanted, days, windows_of(events.SUMS), as_ofs=as_ofs, earliest=events.FIRSTS, latest=events.LASTS
+        wanted,
+        days,
+        windows_of(events.SUMS),
+        as_ofs=as_ofs,
+        ever=sums_ever(),
+        earliest=events.FIRSTS,
+        latest=events.LASTS,
     )
     dated = with_version(sums, versions(users, "user_id", _ATTRIBUTES), "user_id", day="as_of")
     known = dated.join(interests(as_ofs, category_days), on=["as_of", "user_id"], how="left").join(

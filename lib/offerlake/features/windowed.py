@@ -64,6 +64,7 @@ def window_sums(
     *,
     as_ofs: Sequence[date],
     keys: Sequence[str] = ("user_id",),
+    ever: Sequence[str] = (),
     earliest: Sequence[str] = (),
     latest: Sequence[str] = (),
 ) -> DataFrame:
@@ -77,15 +78,16 @@ def window_sums(
         sums: Column to its windows.
         as_ofs: The days that may be wanted.
         keys: Whose sums; empty: everybody's.
+        ever: Columns whose sums over all time are wanted.
         earliest: Timestamps of which the first is wanted, over all time.
         latest: Timestamps of which the last is wanted, over all time.
 
     Returns:
-        wanted with `<column>_<days>d` (bigint, 0 for none), earliest and latest (null for none).
+        wanted with `<column>_<days>d` and `<column>_ever` (bigint, 0 for none), earliest and latest (null for none).
     """
     days = Days(as_ofs)
     lengths = sorted({length for windows in sums.values() for length in windows})
-    columns = [*sums, *earliest, *latest]
+    columns = [*dict.fromkeys([*sums, *ever]), *earliest, *latest]
     told = rows.select(*keys, "event_day", "since", *columns).where(F.col("since") <= F.lit(days.all[-1]))
     asked = wanted.select(*keys, "as_of")
     together = told.unionByName(asked, allowMissingColumns=True)
@@ -101,6 +103,7 @@ def window_sums(
         return F.sum(F.when(enters, F.col(name)).when(leaves, -F.col(name)))
 
     changes = {f"{name}_{length}d": change(name, length) for name, windows in sums.items() for length in windows}
+    changes |= {f"{name}_ever": F.sum(F.when(F.col("_left") == 0, F.col(name))) for name in ever}
     found = moved.groupBy(*keys, "_place").agg(
         F.max("as_of").alias("as_of"),
         *[F.coalesce(column, F.lit(0)).alias(name) for name, column in changes.items()],

@@ -60,6 +60,11 @@ VISITS = _counts(
 )
 PURCHASES = _counts(
     orders="orders",
+    order_days="1: from now on the day is known to have an order",
+    gaps="gaps between a day with an order and the next one, that end on this day",
+    gap_days="days of these gaps; below 0 where an order between the two becomes known",
+    gap_squares="the same, each squared",
+    repeat_spent="spent, on days of which an earlier day with an order is known",
     money="ten-thousandths of net amount, returns taken off",
     spent="the same, returns not taken off",
     gross="ten-thousandths of amount before discounts, returns not taken off",

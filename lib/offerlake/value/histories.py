@@ -1,7 +1,7 @@
 """What `user_days` tells of each customer's purchases: before a day, and after it. And the sums that models learn from.
 
-A purchase is a day with an order: two orders on one day are one decision to shop. Both clocks hold, because a row of
-`user_days` says from which day it counts.
+A purchase is a day with an order (`order_days`): two orders on one day are one decision to shop. Both clocks hold,
+because a row of `user_days` says from which day it counts.
 """
 
 from __future__ import annotations
@@ -34,33 +34,30 @@ def summary(as_of: date, days: DataFrame) -> DataFrame:
         user_id, frequency, recency_days, age_days (int), monetary (double?) as in `user_value`, and RECENT: days with
         an order, money on them, and sessions in windows before `as_of`. One row a user.
     """
-    by_day = days.where(F.col("since") <= F.lit(as_of)).groupBy("user_id", "event_day").agg(*_sums())
-    bought = F.col("orders") > 0
-    day, spent = F.when(bought, F.col("event_day")), F.when(bought, F.col("spent"))
     age = F.datediff(F.lit(as_of), F.col("event_day"))
 
-    def within(length: int, value: Column) -> Column:
-        return F.coalesce(F.sum(F.when(age <= length, value)), F.lit(0))
+    def within(length: int, name: str) -> Column:
+        return _total(F.when(age <= length, F.col(name)))
 
-    purchases = F.when(bought, F.lit(1))
-    found = by_day.groupBy("user_id").agg(
-        F.count(day).alias("purchases"),
-        F.min(day).alias("first"),
-        F.max(day).alias("last"),
-        (F.sum(spent) - F.min_by(spent, day)).alias("repeated"),
-        within(28, purchases).alias("purchases_28d"),
-        within(84, purchases).alias("purchases_84d"),
-        (within(84, spent) / F.lit(_MONEY)).alias("money_84d"),
-        within(28, F.col("sessions")).alias("sessions_28d"),
-        within(84, F.col("sessions")).alias("sessions_84d"),
+    found = (
+        days.where(F.col("since") <= F.lit(as_of))
+        .groupBy("user_id")
+        .agg(
+            F.min(F.when(F.col("order_days") > 0, F.col("event_day"))).alias("first"),
+            *[_total(F.col(name)).alias(name) for name in ("gaps", "gap_days", "repeat_spent")],
+            within(28, "order_days").alias("purchases_28d"),
+            within(84, "order_days").alias("purchases_84d"),
+            (within(84, "spent") / F.lit(_MONEY)).alias("money_84d"),
+            within(28, "sessions").alias("sessions_28d"),
+            within(84, "sessions").alias("sessions_84d"),
+        )
     )
-    repeats = F.col("purchases") - 1
-    return found.where(F.col("purchases") > 0).select(
+    return found.where(F.col("first").isNotNull()).select(
         "user_id",
-        repeats.cast("int").alias("frequency"),
-        F.datediff("last", "first").alias("recency_days"),
+        F.col("gaps").cast("int").alias("frequency"),
+        F.col("gap_days").cast("int").alias("recency_days"),
         F.datediff(F.lit(as_of), F.col("first")).alias("age_days"),
-        F.when(repeats > 0, F.col("repeated") / repeats / F.lit(_MONEY)).alias("monetary"),
+        F.when(F.col("gaps") > 0, F.col("repeat_spent") / F.col("gaps") / F.lit(_MONEY)).alias("monetary"),
         *RECENT,
     )
 
@@ -78,11 +75,10 @@ def outcomes(customers: DataFrame, days: DataFrame, *, cut: date, as_of: date) -
         user_id, purchases (int: days with an order), money (double: net amount on them); 0 for who bought nothing.
     """
     inside = (F.col("event_day") >= F.lit(cut)) & (F.col("event_day") < F.lit(as_of))
-    by_day = days.where(inside & (F.col("since") <= F.lit(as_of))).groupBy("user_id", "event_day").agg(*_sums())
     bought = (
-        by_day.where(F.col("orders") > 0)
+        days.where(inside & (F.col("since") <= F.lit(as_of)))
         .groupBy("user_id")
-        .agg(F.count("event_day").alias("purchases"), F.sum("spent").alias("spent"))
+        .agg(F.sum("order_days").alias("purchases"), F.sum("spent").alias("spent"))
     )
     return (
         customers.select("user_id")
@@ -95,8 +91,8 @@ def outcomes(customers: DataFrame, days: DataFrame, *, cut: date, as_of: date) -
     )
 
 
-def _sums() -> list[Column]:
-    return [F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in ("orders", "spent", "sessions")]
+def _total(value: Column) -> Column:
+    return F.coalesce(F.sum(value), F.lit(0))
 
 
 def histories(customers: DataFrame, *, most: int) -> tuple[Histories, int]:
