@@ -136,6 +136,7 @@ class FeatureSettings(_Section):
     margin_rate: Share
     prior_orders: Annotated[float, Field(gt=0)]
     prior_sessions: Annotated[float, Field(gt=0)]
+    prior_offers: Annotated[float, Field(gt=0)]
     sequence_length: Positive
     outlier_mads: Annotated[float, Field(gt=0)] | None
 

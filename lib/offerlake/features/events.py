@@ -10,12 +10,13 @@ from offerlake.features.clocks import counts_from, whole_money
 from offerlake.features.labels import in_label_window, with_window
 from offerlake.features.outliers import winsorised
 from offerlake.features.rhythm import with_rhythm
+from offerlake.features.telling import Telling, told_as
 from offerlake.schemas.gold import PURCHASES, REDEEMED, SENDINGS, USER_DAYS, VISITS
 from offerlake.schemas.silver import OFFER_KINDS
 
 SUMS = tuple(column.name for column in (*VISITS, *PURCHASES, *SENDINGS, *REDEEMED))
 FIRSTS = ("first_click", "first_order")
-LASTS = ("last_click", "last_order", "last_sent")
+LASTS = ("last_click", "last_order", "last_sent", "last_redeemed")
 
 
 def user_days(
@@ -122,16 +123,17 @@ def _event(kind: str) -> Column:
 
 def _with_taken_back(daily: DataFrame) -> DataFrame:
     """Adds for each session start that is taken back later a row that does so."""
-    counted = [column.name for column in VISITS if column.name != "sessions"]
-    entered = F.struct(F.col("since"), F.col("sessions"), *counted, "first_click", "last_click")
-    taken = F.struct(
-        F.col("taken_back").alias("since"),
-        (-F.col("sessions")).alias("sessions"),
-        *[F.lit(0).cast("bigint").alias(name) for name in counted],
-        *[F.lit(None).cast("timestamp").alias(name) for name in ("first_click", "last_click")],
+    counted = {column.name: column.type for column in VISITS} | {
+        "first_click": "timestamp",
+        "last_click": "timestamp",
+    }
+    day, taken_back = F.col("event_day"), F.col("taken_back")
+    return told_as(
+        daily,
+        counted,
+        Telling(day, F.col("since"), {name: F.col(name) for name in counted}),
+        Telling(day, taken_back, {"sessions": -F.col("sessions")}, when=taken_back.isNotNull()),
     )
-    both = F.when(F.col("taken_back").isNull(), F.array(entered)).otherwise(F.array(entered, taken))
-    return daily.select("user_id", "event_day", F.inline(both))
 
 
 def first_kinds(offers: DataFrame) -> DataFrame:
@@ -186,12 +188,16 @@ def purchases(order_lines: DataFrame, *, outlier_mads: float | None = None) -> D
 
 
 def sendings(windowed: DataFrame, redemptions: DataFrame) -> DataFrame:
-    """Offers sent, and those used in their label window; the columns of SENDINGS and last_sent.
+    """Offers sent, those used in their label window and those ignored; the columns of SENDINGS and last_sent.
+
+    An offer is ignored when its label window ends. If a use in the window arrives later, that is taken back from the
+    day on which the use counts.
 
     Args:
         windowed: Exposures with the columns of `labels.with_window`.
         redemptions: The silver table.
     """
+    last_moment = F.col("label_end") - F.expr("INTERVAL 1 MICROSECOND")
     sent = windowed.where(F.col("offer_id").isNotNull()).select(
         "exposure_id",
         "user_id",
@@ -200,6 +206,8 @@ def sendings(windowed: DataFrame, redemptions: DataFrame) -> DataFrame:
         "label_end",
         F.col("shown_date").alias("event_day"),
         counts_from(F.col("shown_at"), F.col("arrived_at")).alias("since"),
+        F.to_date(last_moment).alias("end_day"),
+        counts_from(last_moment, F.col("arrived_at")).alias("end_since"),
     )
     seen = redemptions.select(
         "user_id",
@@ -210,32 +218,32 @@ def sendings(windowed: DataFrame, redemptions: DataFrame) -> DataFrame:
     used = (
         sent.join(seen, on=["user_id", "offer_id"], how="inner")
         .where(in_label_window(F.col("redeemed_at")))
-        .groupBy("exposure_id", "user_id", "event_day", "since")
-        .agg(F.min("redeemed_since").alias("redeemed_since"))
-        .select(
-            "user_id",
-            "event_day",
-            F.greatest("since", "redeemed_since").alias("since"),
-            F.lit(0).alias("exposures"),
-            F.lit(1).alias("used"),
-            F.lit(None).cast("timestamp").alias("last_sent"),
-        )
+        .groupBy("exposure_id", "user_id", "event_day", "since", "end_day", "end_since")
+        .agg(F.min("redeemed_since").alias("used_since"))
     )
-    return sent.select(
-        "user_id",
-        "event_day",
-        "since",
-        F.lit(1).alias("exposures"),
-        F.lit(0).alias("used"),
-        F.col("shown_at").alias("last_sent"),
-    ).unionByName(used)
+    types = {column.name: column.type for column in SENDINGS} | {"last_sent": "timestamp"}
+    day, since, end_day, end_since = (F.col(name) for name in ("event_day", "since", "end_day", "end_since"))
+    told = told_as(
+        sent,
+        types,
+        Telling(day, since, {"exposures": F.lit(1), "last_sent": F.col("shown_at")}),
+        Telling(end_day, end_since, {"ignored": F.lit(1)}),
+    )
+    known = told_as(
+        used,
+        types,
+        Telling(day, F.greatest(since, F.col("used_since")), {"used": F.lit(1)}),
+        Telling(end_day, F.greatest(end_since, F.col("used_since")), {"ignored": F.lit(-1)}),
+    )
+    return told.unionByName(known)
 
 
 def redeemed(redemptions: DataFrame) -> DataFrame:
-    """Redemptions; the column of REDEEMED."""
+    """Redemptions; the column of REDEEMED and last_redeemed."""
     return redemptions.select(
         "user_id",
         F.col("redeemed_date").alias("event_day"),
         counts_from(F.col("redeemed_at"), F.col("arrived_at")).alias("since"),
         F.lit(1).alias("redemptions"),
+        F.col("redeemed_at").alias("last_redeemed"),
     )

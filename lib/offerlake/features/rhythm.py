@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
+
+from offerlake.features.telling import Telling, told_as
 
 OF_RHYTHM = ("order_days", "gaps", "gap_days", "gap_squares", "repeat_spent")
 """The columns that `with_rhythm` adds."""
@@ -30,12 +30,6 @@ def with_rhythm(daily: DataFrame) -> DataFrame:
         shuffle where daily is parted by user_id.
     """
     own = {field.name: field.dataType.simpleString() for field in daily.schema if field.name not in _KEY}
-    types = own | dict.fromkeys(OF_RHYTHM, "bigint")
-
-    def row(day: Column, since: Column, values: Mapping[str, Column]) -> Column:
-        given = {name: values.get(name, F.lit(None)).cast(type_).alias(name) for name, type_ in types.items()}
-        return F.struct(day.alias("event_day"), since.alias("since"), *given.values())
-
     found = _with_neighbours(_with_first_orders(daily))
     day, previous, following = F.col("_day"), F.col("_previous"), F.col("_following")
     closes = F.col("_ordered") & previous.isNotNull()
@@ -55,12 +49,14 @@ def with_rhythm(daily: DataFrame) -> DataFrame:
         "gap_squares": after * after - F.coalesce(before * before, F.lit(0)),
     }
     became = F.col("_repeats_from").isNotNull() & ~repeats & (F.col("spent") != 0)
-    rows = F.array(
-        row(F.col("event_day"), F.col("since"), told),
-        F.when(following.isNotNull(), row(F.date_from_unix_date(following), F.col("since"), parted)),
-        F.when(became, row(F.col("event_day"), F.col("_repeats_from"), {"repeat_spent": F.col("spent")})),
+    event_day, since = F.col("event_day"), F.col("since")
+    return told_as(
+        found,
+        own | dict.fromkeys(OF_RHYTHM, "bigint"),
+        Telling(event_day, since, told),
+        Telling(F.date_from_unix_date(following), since, parted, when=following.isNotNull()),
+        Telling(event_day, F.col("_repeats_from"), {"repeat_spent": F.col("spent")}, when=became),
     )
-    return found.select("user_id", F.explode(rows).alias("_row")).where("_row IS NOT NULL").select("user_id", "_row.*")
 
 
 def _with_first_orders(daily: DataFrame) -> DataFrame:

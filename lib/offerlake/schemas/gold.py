@@ -76,7 +76,11 @@ PURCHASES = _counts(
     coupon_lines="of them with a coupon",
     capped_lines="lines and returns whose net amount is capped in money and spent",
 )
-SENDINGS = _counts(exposures="offers sent", used="of them used in their label window")
+SENDINGS = _counts(
+    exposures="offers sent",
+    used="of them used in their label window",
+    ignored="offers whose label window ended on this day, unused; below 0 where a use in it arrives later",
+)
 REDEEMED = _counts(redemptions="redemptions")
 
 USER_DAYS = Table(
@@ -98,6 +102,7 @@ USER_DAYS = Table(
             first_order="time of the first order",
             last_order="time of the last order",
             last_sent="when an offer was last sent",
+            last_redeemed="time of the last redemption",
         ),
     ),
 )

@@ -9,7 +9,7 @@ A formula is Spark SQL over
 * `signs_364d`, `categories_364d`, `top_category_share`, `viewed_price_position_364d`, `bought_price_position_364d`:
   what `affinity.interests` makes of `user_category_days`; null without a sign
 * `age_band`, `gender`, `region` of the newest version of the user known on the day
-* `prior_orders`, `prior_sessions`: the settings `features.*`
+* `prior_orders`, `prior_sessions`, `prior_offers`: the settings `features.*`
 
 `features.users` computes them, `offerlake features --markdown` writes the page docs/user_features.md.
 """
@@ -69,10 +69,14 @@ def _money(*windows: int) -> tuple[Feature, ...]:
     )
 
 
+def _drawn(prior: str, part: str, whole: str) -> str:
+    """What draws a ratio to the shop's: as many of `part` as the shop has in `prior_<prior>` of `whole`."""
+    return f"prior_{prior} * try_divide(shop_{part}, shop_{whole})"
+
+
 def _a_session(name: str, of: str, meaning: str, why: str) -> Feature:
     """How often something happens in a session of a year, drawn to the shop's mean."""
-    prior = f"prior_sessions * try_divide(shop_{of}, shop_sessions)"
-    formula = f"({of}_364d + {prior}) / (sessions_364d + prior_sessions)"
+    formula = f"({of}_364d + {_drawn('sessions', of, 'sessions')}) / (sessions_364d + prior_sessions)"
     return Feature(name, "double", "a session", formula, meaning, why, null=True)
 
 
@@ -85,8 +89,8 @@ def _share(
     return Feature(name, "double", unit, f"try_divide({over}, {whole})", meaning, why, null=True)
 
 
-_ORDER_GAP = "(gap_days_364d + prior_orders * try_divide(shop_gap_days, shop_gaps)) / (gaps_364d + prior_orders)"
-_TYPICAL = "(spent_364d + prior_orders * try_divide(shop_spent, shop_orders)) / (orders_364d + prior_orders) / 10000"
+_ORDER_GAP = f"(gap_days_364d + {_drawn('orders', 'gap_days', 'gaps')}) / (gaps_364d + prior_orders)"
+_TYPICAL = f"(spent_364d + {_drawn('orders', 'spent', 'orders')}) / (orders_364d + prior_orders) / 10000"
 
 FAMILIES: dict[str, tuple[Feature, ...]] = {
     "tenure": (
@@ -158,6 +162,8 @@ FAMILIES: dict[str, tuple[Feature, ...]] = {
     "offers on the site": (
         *_counts("offer_views", "offers seen on the site", "chances to click", 84),
         *_counts("offer_clicks", "offers clicked on the site", "reacts to offers", 84),
+        Feature("unclicked_offers_84d", "int", "count", "greatest(0, offer_views_84d - offer_clicks_84d)",
+                "offers seen on the site in 84 days beyond those clicked", "looks past them lately"),
         *_counts("content_views", "content pages seen", "can be reached without a discount", 84),
         _a_session("offer_view_rate", "offer_views",
                    "offers seen on the site a session in 364 days, drawn to the shop's mean as if by `prior_sessions` more sessions; null: nobody was ever seen",
@@ -174,9 +180,15 @@ FAMILIES: dict[str, tuple[Feature, ...]] = {
         Feature("exposure_recency_days", "double", "days", "last_sent_age",
                 "days since an offer was last sent; null: never", "rested, or asked again at once", null=True),
         *_counts("redemptions", "redemptions", "uses what is given", 364),
+        Feature("redemption_recency_days", "double", "days", "last_redeemed_age",
+                "days since the last redemption; null: never", "who has stopped using what is given", null=True),
         _share("redemption_rate_364d", "used_364d", "exposures_364d",
                "offers used within their label window over offers sent in 364 days, 0 to 1; null: none sent",
                "the past mean of the label `redeemed`"),
+        Feature("use_rate_84d", "double", "share", f"(used_84d + {_drawn('offers', 'used', 'exposures')}) / (exposures_84d + prior_offers)",
+                "the same of 84 days, drawn to the shop's mean as if by `prior_offers` more offers; null: the shop sent none",
+                "against the year's rate: tired of offers, or won over", null=True),
+        *_counts("ignored", "offers whose label window ended unused", "sent in vain lately: fatigue", 84),
     ),
     "interests": (
         Feature("signs_364d", "int", "count", "coalesce(signs_364d, 0)",
