@@ -92,6 +92,20 @@ def _share(
 _ORDER_GAP = f"(gap_days_364d + {_drawn('orders', 'gap_days', 'gaps')}) / (gaps_364d + prior_orders)"
 _TYPICAL = f"(spent_364d + {_drawn('orders', 'spent', 'orders')}) / (orders_364d + prior_orders) / 10000"
 
+_SEEN = "greatest(first_click_age, first_order_age)"
+_IN_LAST_YEAR = f"CASE WHEN {_SEEN} >= 364 THEN {{of}}_364d - {{of}}_336d END"
+
+
+def _trend(name: str, of: str, days: int, prior: str, why: str) -> Feature:
+    """The last 28 days against the pace of a longer window, of which only the days count on which the user was known."""
+    pace = f"28 * {of}_{days}d / least({days}, greatest(28, {_SEEN}))"
+    return Feature(
+        name, "double", "ratio", f"({of}_28d + prior_{prior}) / ({pace} + prior_{prior})",
+        f"{of} in 28 days over those at the pace of {days} days (or since the first click or order), both with `prior_{prior}` more; 1: as ever",
+        why,
+    )  # fmt: skip
+
+
 FAMILIES: dict[str, tuple[Feature, ...]] = {
     "tenure": (
         Feature("tenure_days", "double", "days", "greatest(signup_time_age, first_click_age, first_order_age)",
@@ -114,6 +128,15 @@ FAMILIES: dict[str, tuple[Feature, ...]] = {
         _share("returned_share_364d", "returned_units_364d", "units_364d",
                "returned units over units bought in 364 days, 0 to 1; null: none bought",
                "what comes back earns nothing", capped=True),
+    ),
+    "trend and season": (
+        _trend("orders_trend", "orders", 364, "orders", "on the rise, or on the way out"),
+        _trend("visits_trend", "sessions", 84, "sessions", "the same of visits, which turn first"),
+        Feature("orders_year_ago_28d", "int", "count", _IN_LAST_YEAR.format(of="orders"),
+                "orders in the 28 days that began 364 days before; null: no click or order is that old",
+                "the season: what the weeks ahead were like last year", null=True),
+        Feature("money_year_ago_28d", "double", "money", f"({_IN_LAST_YEAR.format(of='money')}) / 10000",
+                "net amount spent in the same days, returns taken off; null: likewise", "how large the season is", null=True),
     ),
     "rhythm of orders": (
         Feature("order_gap_days", "double", "days", _ORDER_GAP,
