@@ -18,9 +18,9 @@ def run(ctx: Context) -> None:
         exposures=ctx.read("exposures"),
         redemptions=ctx.read("redemptions"),
         offers=ctx.read("offers"),
+        features=ctx.settings.features,
         examples=ctx.settings.examples,
         session_gap_minutes=ctx.settings.clean.session_gap_minutes,
-        outlier_mads=ctx.settings.features.outlier_mads,
     )
     ctx.count(rows_out=ctx.write("user_days", days))
     capped = ctx.lake.read("user_days").agg(F.sum("capped_lines")).collect()[0][0]

@@ -137,6 +137,7 @@ class FeatureSettings(_Section):
     prior_orders: Annotated[float, Field(gt=0)]
     prior_sessions: Annotated[float, Field(gt=0)]
     prior_offers: Annotated[float, Field(gt=0)]
+    deep_discount: Annotated[float, Field(gt=0, le=1)]
     sequence_length: Positive
     outlier_mads: Annotated[float, Field(gt=0)] | None
 

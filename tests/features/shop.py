@@ -101,9 +101,9 @@ def activity(made: Shop, settings: Settings) -> dict[str, DataFrame]:
     """What `build_activity` makes of it, by the names that features take it under."""
     days = user_days(
         **made.tables("clicks", "order_lines", "exposures", "redemptions", "offers"),
+        features=settings.features,
         examples=settings.examples,
         session_gap_minutes=30,
-        outlier_mads=settings.features.outlier_mads,
     )
     return {
         "days": days.persist(),

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from offerlake.config import ExampleSettings
+from offerlake.config import ExampleSettings, FeatureSettings
 from offerlake.features.clocks import counts_from, whole_money
-from offerlake.features.labels import in_label_window, with_window
+from offerlake.features.labels import with_window
 from offerlake.features.outliers import winsorised
 from offerlake.features.rhythm import with_rhythm
+from offerlake.features.sendings import redeemed, sendings
 from offerlake.features.telling import Telling, told_as
 from offerlake.schemas.gold import PURCHASES, REDEEMED, SENDINGS, USER_DAYS, VISITS
 from offerlake.schemas.silver import OFFER_KINDS
@@ -26,9 +27,9 @@ def user_days(
     exposures: DataFrame,
     redemptions: DataFrame,
     offers: DataFrame,
+    features: FeatureSettings,
     examples: ExampleSettings,
     session_gap_minutes: int,
-    outlier_mads: float | None = None,
 ) -> DataFrame:
     """The table `user_days`: all that users did, by user, day and counting day.
 
@@ -38,15 +39,15 @@ def user_days(
         exposures: Silver, whole.
         redemptions: Silver, whole.
         offers: Silver, whole.
+        features: Section `features`.
         examples: What the label window is, for the sent offers that were used.
         session_gap_minutes: The pause that ends a session.
-        outlier_mads: Beyond which amounts are capped, see `outliers`; None: none are.
     """
     windowed = with_window(exposures, offers, settings=examples)
     rows = visits(clicks, offers, session_gap_minutes=session_gap_minutes)
     for part in (
-        purchases(order_lines, outlier_mads=outlier_mads),
-        sendings(windowed, redemptions),
+        purchases(order_lines, settings=features),
+        sendings(windowed, redemptions, offers),
         redeemed(redemptions),
     ):
         rows = rows.unionByName(part, allowMissingColumns=True)
@@ -141,7 +142,7 @@ def first_kinds(offers: DataFrame) -> DataFrame:
     return offers.groupBy("offer_id").agg(F.min_by("kind", "arrived_at").alias("offer_kind"))
 
 
-def purchases(order_lines: DataFrame, *, outlier_mads: float | None = None) -> DataFrame:
+def purchases(order_lines: DataFrame, *, settings: FeatureSettings) -> DataFrame:
     """Order lines by user, day and counting day; the columns of PURCHASES, first_order and last_order.
 
     An order is an order_id on a day; it counts from its first bought line on.
@@ -157,8 +158,11 @@ def purchases(order_lines: DataFrame, *, outlier_mads: float | None = None) -> D
         F.coalesce(F.col("coupon_amount") > 0, F.lit(False)).alias("with_coupon"),
         *[whole_money(F.col(name)).alias(name) for name in ("unit_price", "discount", "net_amount")],
     )
-    lines = winsorised(told, mads=outlier_mads)
+    lines = winsorised(told, mads=settings.outlier_mads)
     bought = F.col("quantity") > 0
+    gross = F.col("unit_price") * F.col("quantity")
+    discounted = bought & (F.col("discount") > 0)
+    deep = discounted & (F.coalesce(F.try_divide("discount", gross), F.lit(0)) >= settings.deep_discount)
     of_order = Window.partitionBy("user_id").orderBy("order_id", "event_day", (~bought).cast("int"), "since", "line_id")
     order = F.struct("order_id", "event_day")
     opens = bought & ~F.coalesce(F.lag(order).over(of_order) == order, F.lit(False))
@@ -166,12 +170,14 @@ def purchases(order_lines: DataFrame, *, outlier_mads: float | None = None) -> D
         "orders": F.col("opens").cast("bigint"),
         "money": F.col("net_amount"),
         "spent": F.when(bought, F.col("net_amount")),
-        "gross": F.when(bought, F.col("unit_price") * F.col("quantity")),
+        "gross": F.when(bought, gross),
         "discounts": F.when(bought, F.col("discount")),
         "units": F.when(bought, F.col("quantity").cast("bigint")),
         "returned_units": F.when(~bought, -F.col("quantity").cast("bigint")),
         "lines": bought.cast("bigint"),
-        "discounted_lines": (bought & (F.col("discount") > 0)).cast("bigint"),
+        "discounted_lines": discounted.cast("bigint"),
+        "discounted_gross": F.when(discounted, gross),
+        "deep_discount_lines": deep.cast("bigint"),
         "coupon_lines": (bought & F.col("with_coupon")).cast("bigint"),
         "capped_lines": F.col("capped").cast("bigint"),
     }
@@ -185,65 +191,3 @@ def purchases(order_lines: DataFrame, *, outlier_mads: float | None = None) -> D
         )
     )
     return with_rhythm(daily)
-
-
-def sendings(windowed: DataFrame, redemptions: DataFrame) -> DataFrame:
-    """Offers sent, those used in their label window and those ignored; the columns of SENDINGS and last_sent.
-
-    An offer is ignored when its label window ends. If a use in the window arrives later, that is taken back from the
-    day on which the use counts.
-
-    Args:
-        windowed: Exposures with the columns of `labels.with_window`.
-        redemptions: The silver table.
-    """
-    last_moment = F.col("label_end") - F.expr("INTERVAL 1 MICROSECOND")
-    sent = windowed.where(F.col("offer_id").isNotNull()).select(
-        "exposure_id",
-        "user_id",
-        "offer_id",
-        "shown_at",
-        "label_end",
-        F.col("shown_date").alias("event_day"),
-        counts_from(F.col("shown_at"), F.col("arrived_at")).alias("since"),
-        F.to_date(last_moment).alias("end_day"),
-        counts_from(last_moment, F.col("arrived_at")).alias("end_since"),
-    )
-    seen = redemptions.select(
-        "user_id",
-        "offer_id",
-        "redeemed_at",
-        counts_from(F.col("redeemed_at"), F.col("arrived_at")).alias("redeemed_since"),
-    )
-    used = (
-        sent.join(seen, on=["user_id", "offer_id"], how="inner")
-        .where(in_label_window(F.col("redeemed_at")))
-        .groupBy("exposure_id", "user_id", "event_day", "since", "end_day", "end_since")
-        .agg(F.min("redeemed_since").alias("used_since"))
-    )
-    types = {column.name: column.type for column in SENDINGS} | {"last_sent": "timestamp"}
-    day, since, end_day, end_since = (F.col(name) for name in ("event_day", "since", "end_day", "end_since"))
-    told = told_as(
-        sent,
-        types,
-        Telling(day, since, {"exposures": F.lit(1), "last_sent": F.col("shown_at")}),
-        Telling(end_day, end_since, {"ignored": F.lit(1)}),
-    )
-    known = told_as(
-        used,
-        types,
-        Telling(day, F.greatest(since, F.col("used_since")), {"used": F.lit(1)}),
-        Telling(end_day, F.greatest(end_since, F.col("used_since")), {"ignored": F.lit(-1)}),
-    )
-    return told.unionByName(known)
-
-
-def redeemed(redemptions: DataFrame) -> DataFrame:
-    """Redemptions; the column of REDEEMED and last_redeemed."""
-    return redemptions.select(
-        "user_id",
-        F.col("redeemed_date").alias("event_day"),
-        counts_from(F.col("redeemed_at"), F.col("arrived_at")).alias("since"),
-        F.lit(1).alias("redemptions"),
-        F.col("redeemed_at").alias("last_redeemed"),
-    )

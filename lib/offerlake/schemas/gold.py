@@ -73,12 +73,18 @@ PURCHASES = _counts(
     returned_units="units returned",
     lines="order lines, returns not counted",
     discounted_lines="of them with a discount",
+    discounted_gross="gross of lines with a discount",
+    deep_discount_lines="order lines with a discount of `features.deep_discount` or more",
     coupon_lines="of them with a coupon",
     capped_lines="lines and returns whose net amount is capped in money and spent",
 )
 SENDINGS = _counts(
     exposures="offers sent",
     used="of them used in their label window",
+    percent_sent="offers of the kind percent_off sent",
+    depth_sent="ten-thousandths of the price that they took off, summed",
+    percent_used="offers of the kind percent_off sent and used in their label window",
+    depth_used="ten-thousandths of the price that they took off, summed",
     ignored="offers whose label window ended on this day, unused; below 0 where a use in it arrives later",
 )
 REDEEMED = _counts(redemptions="redemptions")

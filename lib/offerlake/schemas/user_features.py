@@ -74,10 +74,14 @@ def _drawn(prior: str, part: str, whole: str) -> str:
     return f"prior_{prior} * try_divide(shop_{part}, shop_{whole})"
 
 
+def _drawn_mean(of: str, whole: str, prior: str) -> str:
+    """How many of `of` in one of `whole` in a year, drawn to the shop's mean."""
+    return f"({of}_364d + {_drawn(prior, of, whole)}) / ({whole}_364d + prior_{prior})"
+
+
 def _a_session(name: str, of: str, meaning: str, why: str) -> Feature:
     """How often something happens in a session of a year, drawn to the shop's mean."""
-    formula = f"({of}_364d + {_drawn('sessions', of, 'sessions')}) / (sessions_364d + prior_sessions)"
-    return Feature(name, "double", "a session", formula, meaning, why, null=True)
+    return Feature(name, "double", "a session", _drawn_mean(of, "sessions", "sessions"), meaning, why, null=True)
 
 
 def _share(
@@ -89,9 +93,12 @@ def _share(
     return Feature(name, "double", unit, f"try_divide({over}, {whole})", meaning, why, null=True)
 
 
-_ORDER_GAP = f"(gap_days_364d + {_drawn('orders', 'gap_days', 'gaps')}) / (gaps_364d + prior_orders)"
-_TYPICAL = f"(spent_364d + {_drawn('orders', 'spent', 'orders')}) / (orders_364d + prior_orders) / 10000"
-
+_ORDER_GAP = _drawn_mean("gap_days", "gaps", "orders")
+_TYPICAL = f"{_drawn_mean('spent', 'orders', 'orders')} / 10000"
+_DEPTH_LIFT = (
+    "(depth_used_364d - percent_used_364d * try_divide(depth_sent_364d, percent_sent_364d))"
+    " / (percent_used_364d + prior_offers) / 10000"
+)
 _SEEN = "greatest(first_click_age, first_order_age)"
 _IN_LAST_YEAR = f"CASE WHEN {_SEEN} >= 364 THEN {{of}}_364d - {{of}}_336d END"
 
@@ -125,6 +132,9 @@ FAMILIES: dict[str, tuple[Feature, ...]] = {
         Feature("typical_order_value", "double", "money", _TYPICAL,
                 "order_value_364d, drawn to the shop's mean as if by `prior_orders` more orders; null: the shop has no order",
                 "size of the basket that newcomers have too; decides which minimum spends are in reach", null=True),
+        Feature("lines_an_order", "double", "lines", _drawn_mean("lines", "orders", "orders"),
+                "order lines in an order of 364 days, drawn to the shop's mean likewise; null: likewise",
+                "a few dear things or many cheap ones at the same value", null=True),
         _share("returned_share_364d", "returned_units_364d", "units_364d",
                "returned units over units bought in 364 days, 0 to 1; null: none bought",
                "what comes back earns nothing", capped=True),
@@ -157,6 +167,12 @@ FAMILIES: dict[str, tuple[Feature, ...]] = {
         _share("discounted_share_364d", "discounted_lines_364d", "lines_364d",
                "order lines with a discount over all in 364 days, 0 to 1; null: none",
                "how often a user waits for one"),
+        _share("discount_depth_364d", "discounts_364d", "discounted_gross_364d",
+               "discounts over gross amount of the lines with a discount in 364 days, 0 to 1; null: none",
+               "how deep a discount has to be, apart from how often there was one", most=1.0),
+        _share("deep_discount_share_364d", "deep_discount_lines_364d", "lines_364d",
+               "order lines with a discount of `features.deep_discount` or more over all in 364 days, 0 to 1; null: none",
+               "bargains alone, or everyday discounts too"),
         *_counts("coupon_lines", "order lines with a coupon, anybody's,", "handles coupons at all", 364),
     ),
     "visits and funnel": (
@@ -211,6 +227,9 @@ FAMILIES: dict[str, tuple[Feature, ...]] = {
         Feature("use_rate_84d", "double", "share", f"(used_84d + {_drawn('offers', 'used', 'exposures')}) / (exposures_84d + prior_offers)",
                 "the same of 84 days, drawn to the shop's mean as if by `prior_offers` more offers; null: the shop sent none",
                 "against the year's rate: tired of offers, or won over", null=True),
+        Feature("used_depth_lift", "double", "share", _DEPTH_LIFT,
+                "mean depth of the percent_off offers used in their label window beyond that of all sent in 364 days, drawn to 0 as if by `prior_offers` more uses, -1 to 1; null: none sent",
+                "above 0: it takes a deep discount", null=True),
         *_counts("ignored", "offers whose label window ended unused", "sent in vain lately: fatigue", 84),
     ),
     "interests": (
