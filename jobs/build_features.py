@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from offerlake.features.affinity import user_profiles
 from offerlake.features.history import require_history
+from offerlake.features.profiles import user_profiles
 from offerlake.features.users import known_users, user_features
 from offerlake.job import Context, Job, main
 from offerlake.schemas.gold import USER_FEATURES
@@ -32,7 +32,7 @@ def run(ctx: Context) -> None:
         clicks=ctx.read("clicks"),
         order_lines=ctx.read("order_lines"),
         products=ctx.read("products"),
-        brand_limit=settings.brand_limit,
+        settings=settings,
     )
     ctx.write("user_profiles", profiles, where={"as_of": ctx.as_of})
 

@@ -15,6 +15,7 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo
 
 import yaml
 from pydantic import (
@@ -46,10 +47,19 @@ def _since_ever(rates: Any) -> Any:
     return rates if isinstance(rates, dict) else {date(1900, 1, 1): rates}
 
 
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError("give a time zone such as UTC or Europe/Berlin") from None
+    return name
+
+
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
 Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
+Zone = Annotated[str, AfterValidator(_zone)]
 Currency = Annotated[str, Field(pattern="^[A-Z]{3}$")]
 Rates = Annotated[dict[date, Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]], BeforeValidator(_since_ever)]
 
@@ -138,6 +148,9 @@ class FeatureSettings(_Section):
     prior_sessions: Annotated[float, Field(gt=0)]
     prior_offers: Annotated[float, Field(gt=0)]
     deep_discount: Annotated[float, Field(gt=0, le=1)]
+    time_zone: Zone
+    app_channels: tuple[str, ...]
+    search_term_limit: Positive
     sequence_length: Positive
     outlier_mads: Annotated[float, Field(gt=0)] | None
 

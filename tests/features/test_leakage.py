@@ -14,13 +14,14 @@ import pytest
 from pyspark.sql import SparkSession
 
 from offerlake.config import Settings
-from offerlake.features.affinity import user_profiles
 from offerlake.features.click_examples import click_examples, final_through
 from offerlake.features.examples import counts, examples, known_exposures
 from offerlake.features.interactions import interactions
 from offerlake.features.products import product_features
+from offerlake.features.profiles import user_profiles
 from offerlake.features.sequences import event_log, sequences
 from offerlake.features.users import known_users, user_features
+from offerlake.schemas.silver import OFFER_KINDS
 from offerlake.windows import midnight
 
 from .shop import Row, Shop, activity, moment, shop
@@ -55,7 +56,7 @@ def _history() -> Feeds:
     feeds: Feeds = {
         "clicks": [
             event("clicks", k, event_type=chance.choice(kinds), product_id=chance.choice(PRODUCTS),
-                  offer_id=chance.choice(OFFERS))
+                  offer_id=chance.choice(OFFERS), channel=[None, "web", "app"][k % 3], query=f"Term  {k % 5}")
             for k in range(500)
         ],
         "order_lines": [
@@ -79,6 +80,18 @@ def _history() -> Feeds:
         ],
         "offer_products": [{"offer_id": "list", "product_id": name} for name in PRODUCTS[::3]],
     }  # fmt: skip
+    # The same weeks of the year before; half of the orders become known when D is over.
+    feeds["clicks"] += [{"user_id": name, "event_time": "2024-03-15"} for name in USERS[:6]]
+    feeds["order_lines"] += [
+        {"user_id": name, "product_id": "p1", "order_time": f"2024-04-{place + 3:02}",
+         "arrived_at": ["2024-05-01", "2025-04-03"][place % 2], "order_id": f"old {place}"}
+        for place, name in enumerate([*USERS[:6], *USERS[:6]])
+    ]  # fmt: skip
+    feeds["order_lines"] += [
+        {"user_id": name, "product_id": "p2", "order_time": "2025-03-05", "order_id": f"two {name}", "line_id": line}
+        for name in USERS[:3]
+        for line in "12"
+    ]
     changes = ["2025-03-01", "2025-03-31 23:59", "2025-04-01", "2025-04-20"]
     for name in PRODUCTS[:6]:
         for arrived in changes:
@@ -128,6 +141,9 @@ _OTHER: Mapping[str, Callable[[Any], Any]] = {
     "category": lambda _: "Home",
     "brand": lambda _: "b9",
     "coupon_amount": lambda old: 1 - old,
+    "discount": lambda old: 2 - old,
+    "channel": lambda _: "push",
+    "query": lambda _: "another",
     "depth": lambda _: 0.9,
     "campaign_type": lambda _: "another",
     "age_band": lambda _: "99",
@@ -145,9 +161,10 @@ def _as_of(made: Shop, settings: Settings) -> dict[str, Sequence[dict[str, Any]]
     logs = made.tables("clicks", "order_lines")
     daily = activity(made, settings)
     wanted = known_users(DAYS, users=made.users, days=daily["days"])
+    few = settings.features.model_copy(update={"brand_limit": 2, "search_term_limit": 2})
     frames = {
         "users": user_features(wanted, as_ofs=DAYS, **daily, users=made.users, settings=settings.features),
-        "profiles": user_profiles(DAYS, daily["category_days"], **logs, products=made.products, brand_limit=2),
+        "profiles": user_profiles(DAYS, daily["category_days"], **logs, products=made.products, settings=few),
         "products": product_features(D, **logs, products=made.products, settings=settings.features),
         "sequences": sequences(wanted, event_log(**logs), length=5),
         "interactions": interactions(D, **logs, weights=settings.recommend.weights, half_life_days=45),
@@ -184,6 +201,9 @@ def test_the_future_changes_no_feature(shops: tuple[Shop, Shop], settings: Setti
     before, after = (_as_of(made, settings) for made in shops)
     assert [sum(row["as_of"] == day for row in before["users"]) for day in DAYS[1:]] == [len(USERS)] * 2
     assert sum(row["orders_364d"] for row in before["users"] if row["as_of"] == D) > 15
+    constant = {name for name in before["users"][0] if len({row[name] for row in before["users"]}) == 1}
+    silent = {"gender", "region", "cart_removals_84d", "content_views_84d", *[f"click_rate_{k}" for k in OFFER_KINDS]}
+    assert constant <= silent, "nothing is shown of what never varies"
     assert before == after
 
 

@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from offerlake.config import Settings
-from offerlake.features.affinity import user_profiles
+from offerlake.features.profiles import user_profiles
 from offerlake.features.users import known_users, user_features
 
 from .shop import Shop, activity, day, shop
@@ -178,9 +178,12 @@ def test_one_day_alone_gives_the_same(
     assert _features(made, daily, settings, wanted, [D]) == {key: row for key, row in several.items() if key[0] == D}
 
 
-def test_profiles_follow_a_product_into_its_new_category(made: Shop, daily: dict[str, DataFrame]) -> None:
+def test_profiles_follow_a_product_into_its_new_category(
+    settings: Settings, made: Shop, daily: dict[str, DataFrame]
+) -> None:
     logs = made.tables("clicks", "order_lines", "products")
-    rows = user_profiles([D, LATER], daily["category_days"], **logs, brand_limit=1).collect()
+    one_brand = settings.features.model_copy(update={"brand_limit": 1})
+    rows = user_profiles([D, LATER], daily["category_days"], **logs, settings=one_brand).collect()
     profiles = {row.as_of: row for row in rows if row.user_id == "u"}
     assert profiles[D].category_affinity == {"Food": 5 / 6, "Home": 1 / 6}
     assert profiles[LATER].category_affinity == {"Food": 7 / 8, "Garden": 1 / 8}

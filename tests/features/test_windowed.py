@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+from offerlake.config import Settings
 from offerlake.features.events import visits
 from offerlake.features.windowed import window_sums
 
@@ -99,7 +100,7 @@ def _sessions(clicks: list[tuple[int, int]], as_of: date) -> int:
 @settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(users=_USERS)
 def test_sessions_are_those_of_the_clicks_that_had_arrived(
-    spark: SparkSession, users: list[list[tuple[int, int]]]
+    spark: SparkSession, settings: Settings, users: list[list[tuple[int, int]]]
 ) -> None:
     days = [START + timedelta(days=k) for k in range(1, 7)]
     text = "%Y-%m-%d %H:%M"
@@ -117,7 +118,7 @@ def test_sessions_are_those_of_the_clicks_that_had_arrived(
     wanted = [(each, f"u{number}") for each in days for number in range(len(users))]
     got = window_sums(
         spark.createDataFrame(wanted, "as_of date, user_id string"),
-        visits(made.clicks, made.offers, session_gap_minutes=GAP),
+        visits(made.clicks, made.offers, settings=settings.features, session_gap_minutes=GAP),
         {"sessions": (364,)},
         as_ofs=days,
     ).select("as_of", "user_id", F.col("sessions_364d").alias("n"))

@@ -18,10 +18,10 @@ from offerlake.features.catalogue import (
 )
 from offerlake.features.clocks import versions
 from offerlake.features.windowed import YEAR, Days
-from offerlake.schemas.gold import USER_CATEGORY_DAYS, USER_PROFILES
+from offerlake.schemas.gold import USER_CATEGORY_DAYS
 
 
-def _days_by(what: str, seen: DataFrame, products: DataFrame, *sums: Column) -> DataFrame:
+def days_by(what: str, seen: DataFrame, products: DataFrame, *sums: Column) -> DataFrame:
     """Signs by user, day and category or brand.
 
     A sign counts for what its product is as of a day: versions of the product that follow each other take it over
@@ -47,7 +47,7 @@ def _days_by(what: str, seen: DataFrame, products: DataFrame, *sums: Column) -> 
     )
 
 
-def _signs_by(what: str, as_ofs: Sequence[date], days: DataFrame) -> DataFrame:
+def signs_by(what: str, as_ofs: Sequence[date], days: DataFrame) -> DataFrame:
     """Sums over the 364 days before each day: as_of, user_id, `what`, signs (> 0), and `_PLACES` that `days` has.
 
     What counts of a category changes where a row enters or leaves; in between it stays, and is told for each day. One
@@ -95,7 +95,7 @@ def user_category_days(*, clicks: DataFrame, order_lines: DataFrame, products: D
     """The table `user_category_days`; of products in the price list of a month the place among its prices is summed."""
     seen = signs(clicks, order_lines)
     placed = with_position(seen, monthly_positions(products, seen.select(month_of("event_day")).distinct()))
-    return USER_CATEGORY_DAYS.select(_days_by("category", placed, products, *_places()))
+    return USER_CATEGORY_DAYS.select(days_by("category", placed, products, *_places()))
 
 
 def interests(as_ofs: Sequence[date], category_days: DataFrame) -> DataFrame:
@@ -114,7 +114,7 @@ def interests(as_ofs: Sequence[date], category_days: DataFrame) -> DataFrame:
         return F.try_divide(F.sum(total), F.sum(number)) / F.lit(POSITION_UNIT)
 
     return (
-        _signs_by("category", as_ofs, category_days)
+        signs_by("category", as_ofs, category_days)
         .groupBy("as_of", "user_id")
         .agg(
             F.sum("signs").alias("signs_364d"),
@@ -124,34 +124,3 @@ def interests(as_ofs: Sequence[date], category_days: DataFrame) -> DataFrame:
             position("bought_position", "placed_lines").alias("bought_price_position_364d"),
         )
     )
-
-
-def user_profiles(
-    as_ofs: Sequence[date],
-    category_days: DataFrame,
-    *,
-    clicks: DataFrame,
-    order_lines: DataFrame,
-    products: DataFrame,
-    brand_limit: int,
-) -> DataFrame:
-    """The table `user_profiles`: shares of categories and of the strongest brands, of users with a sign."""
-    brand_days = _days_by("brand", signs(clicks, order_lines), products)
-    categories = _shares(_signs_by("category", as_ofs, category_days), "category", limit=None)
-    brands = _shares(_signs_by("brand", as_ofs, brand_days), "brand", limit=brand_limit)
-    both = categories.join(brands, on=["as_of", "user_id"], how="full")
-    empty = F.create_map().cast("map<string,double>")
-    shares = {name: F.coalesce(F.col(name), empty) for name in ("category_affinity", "brand_affinity")}
-    return USER_PROFILES.select(both.withColumns(shares))
-
-
-def _shares(counted: DataFrame, what: str, *, limit: int | None) -> DataFrame:
-    """One map a user from `what` to its share, strongest first."""
-    of_user = Window.partitionBy("as_of", "user_id")
-    shared = counted.withColumn("share", F.col("signs") / F.sum("signs").over(of_user)).withColumn(
-        "rank", F.row_number().over(of_user.orderBy(F.col("signs").desc(), what))
-    )
-    kept = shared if limit is None else shared.where(F.col("rank") <= limit)
-    entries = F.sort_array(F.collect_list(F.struct("rank", F.col(what).alias("key"), F.col("share").alias("value"))))
-    pairs = F.transform(entries, lambda entry: F.struct(entry["key"], entry["value"]))
-    return kept.groupBy("as_of", "user_id").agg(F.map_from_entries(pairs).alias(f"{what}_affinity"))

@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 
 from offerlake.config import ExampleSettings, FeatureSettings
 from offerlake.features.clocks import counts_from, whole_money
+from offerlake.features.habits import at_weekend, day_part, is_one_of, local_time
 from offerlake.features.labels import with_window
 from offerlake.features.outliers import winsorised
 from offerlake.features.rhythm import with_rhythm
@@ -14,6 +15,7 @@ from offerlake.features.sendings import redeemed, sendings
 from offerlake.features.telling import Telling, told_as
 from offerlake.schemas.gold import PURCHASES, REDEEMED, SENDINGS, USER_DAYS, VISITS
 from offerlake.schemas.silver import OFFER_KINDS
+from offerlake.schemas.user_features import DAY_PARTS
 
 SUMS = tuple(column.name for column in (*VISITS, *PURCHASES, *SENDINGS, *REDEEMED))
 FIRSTS = ("first_click", "first_order")
@@ -44,10 +46,10 @@ def user_days(
         session_gap_minutes: The pause that ends a session.
     """
     windowed = with_window(exposures, offers, settings=examples)
-    rows = visits(clicks, offers, session_gap_minutes=session_gap_minutes)
+    rows = visits(clicks, offers, settings=features, session_gap_minutes=session_gap_minutes)
     for part in (
         purchases(order_lines, settings=features),
-        sendings(windowed, redemptions, offers),
+        sendings(windowed, redemptions, offers, app_channels=features.app_channels),
         redeemed(redemptions),
     ):
         rows = rows.unionByName(part, allowMissingColumns=True)
@@ -63,7 +65,7 @@ def _count(condition: Column) -> Column:
     return F.sum(condition.cast("bigint"))
 
 
-def visits(clicks: DataFrame, offers: DataFrame, *, session_gap_minutes: int) -> DataFrame:
+def visits(clicks: DataFrame, offers: DataFrame, *, settings: FeatureSettings, session_gap_minutes: int) -> DataFrame:
     """Clicks of known users by user, day and counting day; the columns of VISITS, first_click and last_click.
 
     Sessions are derived anew from what had arrived: an event begins a session as of D when none of the same user
@@ -82,6 +84,7 @@ def visits(clicks: DataFrame, offers: DataFrame, *, session_gap_minutes: int) ->
         F.unix_micros("event_time").alias("micros"),
         F.col("event_date").alias("event_day"),
         counts_from(F.col("event_time"), F.col("arrived_at")).alias("since"),
+        is_one_of(F.col("channel"), settings.app_channels).alias("in_app"),
     )
     again = F.lag("micros").over(in_order).eqNullSafe(F.col("micros"))
     joined_from = F.min("since").over(just_before)
@@ -89,8 +92,9 @@ def visits(clicks: DataFrame, offers: DataFrame, *, session_gap_minutes: int) ->
     told = events.join(F.broadcast(first_kinds(offers)), on="offer_id", how="left")
     placed = told.withColumn("_again", again).withColumn("_joined", joined_from)
     begins = ~F.col("_again") & (F.col("_joined").isNull() | (F.col("_joined") > F.col("since")))
+    local = local_time(F.col("event_time"), settings.time_zone)
     daily = (
-        placed.withColumn("begins", begins)
+        placed.withColumns({"begins": begins, "part": day_part(local), "at_weekend": at_weekend(local)})
         .withColumn("taken_back", F.when(F.col("begins"), F.col("_joined")))
         .groupBy("user_id", "event_day", "since", "taken_back")
         .agg(
@@ -100,6 +104,9 @@ def visits(clicks: DataFrame, offers: DataFrame, *, session_gap_minutes: int) ->
                 _count(_event("offer_click") & (F.col("offer_kind") == kind)).alias(f"clicked_{kind}")
                 for kind in OFFER_KINDS
             ],
+            *[_count(F.col("part") == place).alias(f"{name}_clicks") for place, name in enumerate(DAY_PARTS)],
+            _count(F.col("at_weekend")).alias("weekend_clicks"),
+            _count(F.col("in_app")).alias("app_clicks"),
             F.min("event_time").alias("first_click"),
             F.max("event_time").alias("last_click"),
         )

@@ -72,13 +72,13 @@ def user_features(
         F.broadcast(_shop(as_ofs, days)), on="as_of", how="left"
     )
     ages = {f"{name}_age": days_since(F.col(name), F.col("as_of")) for name in _MOMENTS}
-    priors = {
+    given = {
         "prior_orders": F.lit(settings.prior_orders),
         "prior_sessions": F.lit(settings.prior_sessions),
         "prior_offers": F.lit(settings.prior_offers),
     }
     columns = [F.expr(feature.formula).cast(feature.type).alias(feature.name) for feature in FEATURES]
-    return known.withColumns({**ages, **priors}).select("as_of", "user_id", *columns)
+    return known.withColumns({**ages, **given}).select("as_of", "user_id", *columns)
 
 
 _ATTRIBUTES = ("signup_time", "age_band", "gender", "region")

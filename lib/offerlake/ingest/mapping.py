@@ -39,10 +39,10 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
+from offerlake.config import Zone
 from offerlake.documents import check_known, named_file, read_named
 from offerlake.errors import ConfigError
 from offerlake.schemas.bronze import FEEDS
@@ -125,7 +125,7 @@ class Feed(BaseModel):
     only: dict[str, Annotated[_Names, BeforeValidator(_listed), Field(min_length=1)]] = {}
     values: dict[str, dict[str, str]] = {}
     time_format: Annotated[_Names, BeforeValidator(_listed), Field(min_length=1)] = ("iso",)
-    time_zone: str = "UTC"
+    time_zone: Zone = "UTC"
     decimal: Literal[".", ","] = "."
     arrival_lag_minutes: Annotated[int, Field(ge=0)] | None = None
     separator: Annotated[str, Field(min_length=1, max_length=1)] = ","
@@ -152,15 +152,6 @@ class Feed(BaseModel):
             if form not in ("iso", "epoch_s", "epoch_ms") and not _PATTERN.fullmatch(form):
                 raise ValueError(f"iso, epoch_s, epoch_ms or a pattern such as dd.MM.yyyy HH:mm:ss; not {form!r}")
         return forms
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, zone: str) -> str:
-        try:
-            ZoneInfo(zone)
-        except (KeyError, ValueError, OSError):
-            raise ValueError("give a time zone such as UTC or Europe/Berlin") from None
-        return zone
 
     @cached_property
     def groups(self) -> tuple[Feed, ...]:

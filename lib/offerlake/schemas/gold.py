@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from offerlake.schemas.model import Col, Table
 from offerlake.schemas.silver import OFFER_KINDS
-from offerlake.schemas.user_features import FEATURES
+from offerlake.schemas.user_features import DAY_PARTS, FEATURES
 
 _AS_OF = Col("as_of", "date", "UTC day; only what had happened and arrived before its 00:00 counts")
 _USER = Col("user_id", "string", "the user")
@@ -57,6 +57,12 @@ VISITS = _counts(
     offer_clicks="offers clicked on the site",
     content_views="content pages seen",
     **{f"clicked_{kind}": f"offers of the kind {kind} clicked" for kind in OFFER_KINDS},
+    **{
+        f"{part}_clicks": f"clicks of any kind in the {part}, a quarter of the day by `features.time_zone`"
+        for part in DAY_PARTS
+    },
+    weekend_clicks="clicks of any kind on a Saturday or Sunday there",
+    app_clicks="clicks of any kind on a channel of `features.app_channels`",
 )
 PURCHASES = _counts(
     orders="orders",
@@ -85,6 +91,8 @@ SENDINGS = _counts(
     depth_sent="ten-thousandths of the price that they took off, summed",
     percent_used="offers of the kind percent_off sent and used in their label window",
     depth_used="ten-thousandths of the price that they took off, summed",
+    app_sent="offers sent on a channel of `features.app_channels`",
+    app_used="of them used in their label window",
     ignored="offers whose label window ended on this day, unused; below 0 where a use in it arrives later",
 )
 REDEEMED = _counts(redemptions="redemptions")
@@ -146,14 +154,31 @@ USER_FEATURES = Table(
 USER_PROFILES = Table(
     name="user_profiles",
     layer="gold",
-    grain="what one user likes as of the day of one run, for people, reports and reasons; no model reads it",
+    grain="what one user likes and how he shops, as of the day of one run, for people, reports and reasons; no model reads it",
     key=("as_of", "user_id"),
     partition="as_of",
     columns=(
         _AS_OF,
         _USER,
         Col("category_affinity", "map<string,double>", "top-level category to its share of signs_364d, sums to 1"),
-        Col("brand_affinity", "map<string,double>", "brand to its share of signs_364d, the strongest `brand_limit`"),
+        Col(
+            "brand_affinity",
+            "map<string,double>",
+            "brand to its share of signs_364d, the strongest `features.brand_limit`",
+        ),
+        Col(
+            "channels", "map<string,double>", "channel to its share of the clicks in 364 days that name one, sums to 1"
+        ),
+        Col(
+            "day_parts",
+            "map<string,double>",
+            "night, morning, afternoon, evening (six hours each from midnight on, by `features.time_zone`) to their shares of the clicks in 364 days, sum to 1",
+        ),
+        Col(
+            "search_terms",
+            "map<string,double>",
+            "search words, in small letters and single blanks, to their share of the searches in 364 days, the strongest `features.search_term_limit`",
+        ),
     ),
 )
 

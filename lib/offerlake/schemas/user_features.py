@@ -22,6 +22,9 @@ from dataclasses import dataclass
 from offerlake.schemas.model import Col
 from offerlake.schemas.silver import OFFER_KINDS
 
+DAY_PARTS = ("night", "morning", "afternoon", "evening")
+"""Six hours each, from midnight on."""
+
 
 @dataclass(frozen=True)
 class Feature:
@@ -95,10 +98,15 @@ def _share(
 
 _ORDER_GAP = _drawn_mean("gap_days", "gaps", "orders")
 _TYPICAL = f"{_drawn_mean('spent', 'orders', 'orders')} / 10000"
+_MESSAGE_USE = (
+    "(used_364d - app_used_364d + prior_offers * try_divide(shop_used - shop_app_used, shop_exposures - shop_app_sent))"
+    " / (exposures_364d - app_sent_364d + prior_offers)"
+)
 _DEPTH_LIFT = (
     "(depth_used_364d - percent_used_364d * try_divide(depth_sent_364d, percent_sent_364d))"
     " / (percent_used_364d + prior_offers) / 10000"
 )
+_CLICKS = f"({' + '.join(f'{part}_clicks_364d' for part in DAY_PARTS)})"
 _SEEN = "greatest(first_click_age, first_order_age)"
 _IN_LAST_YEAR = f"CASE WHEN {_SEEN} >= 364 THEN {{of}}_364d - {{of}}_336d END"
 
@@ -183,12 +191,25 @@ FAMILIES: dict[str, tuple[Feature, ...]] = {
         *_counts("carts", "products put into the cart", "intent, nearest to an order", 28, 84, 364),
         *_counts("cart_removals", "products taken out of the cart", "second thoughts, often about the price", 84),
         *_counts("searches", "searches", "comes with something in mind", 84),
+        _a_session("search_rate", "searches",
+                   "searches a session in 364 days, drawn to the shop's mean as if by `prior_sessions` more sessions; null: nobody was ever seen",
+                   "knows what is wanted, or looks around"),
         _share("cart_rate_84d", "carts_84d", "views_84d", "carts over views in 84 days, may exceed 1; null: no view",
                "first step of the funnel, lately", unit="ratio"),
         _share("cart_rate_364d", "carts_364d", "views_364d",
                "carts over views in 364 days, may exceed 1; null: no view", "the same, steadier", unit="ratio"),
         _share("conversion_84d", "orders_84d", "sessions_84d",
                "orders over sessions in 84 days, may exceed 1; null: no session", "the whole funnel", unit="ratio"),
+    ),
+    "habits": (
+        _share("weekend_share_364d", "weekend_clicks_364d", _CLICKS,
+               "clicks on Saturdays and Sundays over all in 364 days, 0 to 1; null: none", "when an offer reaches a user"),
+        _share("day_part_concentration_364d", " + ".join(f"pow({part}_clicks_364d, 2)" for part in DAY_PARTS), f"pow({_CLICKS}, 2)",
+               "sum of the squared shares of the four parts of the day in the clicks of 364 days, 1/4: any time, 1: always the same; null: none",
+               "a fixed habit is hard to move", unit="index"),
+        _share("app_share_364d", "app_clicks_364d", _CLICKS,
+               "clicks in the app (`features.app_channels`) over all in 364 days, 0 to 1; null: none",
+               "has the app: closer to the shop, reached at no cost"),
     ),
     "prices": (
         Feature("viewed_price_position_364d", "double", "rank", "viewed_price_position_364d",
@@ -227,6 +248,11 @@ FAMILIES: dict[str, tuple[Feature, ...]] = {
         Feature("use_rate_84d", "double", "share", f"(used_84d + {_drawn('offers', 'used', 'exposures')}) / (exposures_84d + prior_offers)",
                 "the same of 84 days, drawn to the shop's mean as if by `prior_offers` more offers; null: the shop sent none",
                 "against the year's rate: tired of offers, or won over", null=True),
+        Feature("app_use_rate", "double", "share", _drawn_mean("app_used", "app_sent", "offers"),
+                "offers used within their label window over those sent to the app (`features.app_channels`) in 364 days, drawn to the shop's mean there as if by `prior_offers` more offers; null: the shop sent none there",
+                "which channel reaches whom", null=True),
+        Feature("message_use_rate", "double", "share", _MESSAGE_USE,
+                "the same of offers sent elsewhere", "the other way to reach him", null=True),
         Feature("used_depth_lift", "double", "share", _DEPTH_LIFT,
                 "mean depth of the percent_off offers used in their label window beyond that of all sent in 364 days, drawn to 0 as if by `prior_offers` more uses, -1 to 1; null: none sent",
                 "above 0: it takes a deep discount", null=True),
