@@ -40,6 +40,7 @@ def run(ctx: Context) -> None:
             silent=facts.silent(chosen),
             promises=facts.promises(ctx.read("offer_scores").where(F.col("as_of") == F.lit(ctx.as_of))),
             examples=facts.examples(chosen),
+            stages=customers.stages(ctx.read("user_features").where(F.col("as_of") == F.lit(ctx.as_of))),
             segments=kinds,
             models=facts.models(ctx.read("models")),
             jobs=facts.jobs(ctx.read("runs").where(this_run)),
@@ -52,7 +53,7 @@ JOB = Job(
     name="report",
     reads=(
         "metrics", "runs", "user_offers", "quarantine", "expectations", "source_columns", "offer_scores",
-        "segment_profiles", "user_value", "models",
+        "user_features", "segment_profiles", "user_value", "models",
         "publish",  # the last of all
     ),
     writes=("report",),

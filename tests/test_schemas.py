@@ -77,6 +77,7 @@ def test_formulas_name_the_windows_that_are_summed() -> None:
     orders = (28, 84, 336, 364)
     assert windows == {"carts": (28, 84, 364), "used": (84, 364), "clicked_gift": (364,), "orders": orders}
     assert {"orders", "spent", "sessions", "offer_clicks"} <= set(user_features.shop_sums())
+    assert user_features.sums_ever() == ("gap_days", "gaps", "repeat_spent")
 
 
 def test_a_feature_is_declared_once_and_says_why() -> None:

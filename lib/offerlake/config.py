@@ -140,6 +140,20 @@ class QualitySettings(_Section):
     days: Positive
 
 
+class LifecycleSettings(_Section):
+    new_days: Positive
+    loyal_orders: Positive
+    cooling_gaps: Annotated[float, Field(gt=0)]
+    dormant_gaps: Annotated[float, Field(gt=0)]
+    lapsed_days: Positive
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.cooling_gaps >= self.dormant_gaps:
+            raise ValueError(f"cooling_gaps {self.cooling_gaps} is not below dormant_gaps {self.dormant_gaps}")
+        return self
+
+
 class FeatureSettings(_Section):
     days: Positive
     brand_limit: Positive
@@ -150,6 +164,7 @@ class FeatureSettings(_Section):
     deep_discount: Annotated[float, Field(gt=0, le=1)]
     time_zone: Zone
     app_channels: tuple[str, ...]
+    lifecycle: LifecycleSettings
     search_term_limit: Positive
     sequence_length: Positive
     outlier_mads: Annotated[float, Field(gt=0)] | None

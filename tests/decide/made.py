@@ -100,7 +100,7 @@ def utc(moment: datetime) -> datetime:
 
 
 def features(user_id: str, order_value: float | None) -> dict[str, Any]:
-    """A row of `user_features`, zeros but for the order value."""
-    zeros = {"int": 0, "double": 0.0, "map<string,double>": {}}
+    """A row of `user_features`, zeros and empty texts but for the order value."""
+    zeros = {"int": 0, "double": 0.0, "string": ""}
     row = {column.name: zeros.get(column.type) for column in table("user_features").columns}
     return {**row, "as_of": DAY, "user_id": user_id, "typical_order_value": order_value}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from offerlake.evaluate.checks import Check
-from offerlake.evaluate.facts import Example, Facts, Feed, Group, JobRun, Number, Promise, Rejection, Segment
+from offerlake.evaluate.facts import Example, Facts, Feed, Group, JobRun, Number, Promise, Rejection, Segment, Stage
 
 CALIBRATION = (
     (0.012, 0.011),
@@ -153,6 +153,7 @@ def facts() -> Facts:
             ),
             Example("u0004321", "model", "app_points_200", "points", 200.0, (), ("value=1.1000", "cost=0.0180")),
         ),
+        stages=(Stage("prospect", 11311, 0.5781), Stage("loyal", 8255, 0.4219)),
         segments=(
             Segment("frequent, full price", 4210, 0.2152, 21.4, 1402.0, 1311.0),
             Segment("not buying", 8020, 0.4099, 0.0, 0.0, None),

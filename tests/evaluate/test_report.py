@@ -87,9 +87,13 @@ def test_customers_come_in_kinds_and_are_foreseen(page: Page) -> None:
     rows = re.sub(r"\s+", " ", re.sub(r"(?<=\S)\n", " ", page.text))
     for text in ("Frequent, full price", "4,210", "21.5 %", "1,311", "97.1 %", "143.4 %", "25.0 % to 37.0 %"):
         assert text in rows
+    for text in ("Prospects, who never ordered11,31157.8 %", "Loyal customers, who order often8,25542.2 %"):
+        assert text in rows
     assert "Boosted trees 1." not in rows, "who was not judged has no row"
     base = facts()
-    bare = replace(base, segments=(), metrics={k: v for k, v in base.metrics.items() if not k[0].startswith("clv.")})
+    bare = replace(
+        base, stages=(), segments=(), metrics={k: v for k, v in base.metrics.items() if not k[0].startswith("clv.")}
+    )
     assert "Who the customers are" not in Page(render(bare)).text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,9 @@ def test_the_job_writes_one_page_for_the_run(spark: SparkSession, tmp_path: Path
     profile = {"as_of": AS_OF, "name": "frequent, browsing", "users": 12}
     other = {"as_of": date(2025, 9, 2), "name": "of another day", "users": 3}
     lake.write("segment_profiles", frame(spark, "segment_profiles", [profile, other]))
+    stages = [(AS_OF, "lapsed"), (AS_OF, "new"), (AS_OF, "new"), (date(2025, 9, 2), "cooling")]
+    known = [{"as_of": as_of, "lifecycle_stage": stage} for as_of, stage in stages]
+    lake.write("user_features", frame(spark, "user_features", known))
     lake.write("models", frame(spark, "models", [{"name": "als", "status": "live", "version": "r1-1"}]))
     of_run = {"run_id": "r1", "table_name": "clicks", "kind": "range", "severity": "warn", "rows": 9}
     looks = [
@@ -203,3 +207,5 @@ def test_the_job_writes_one_page_for_the_run(spark: SparkSession, tmp_path: Path
     assert "10 % off" in page
     assert "Frequent, browsing" in page
     assert "f another day" not in page
+    stages_told = re.findall(r"(New|Lapsed|Cooling)[^<]*</th><td class=\"n\">(\d+)", page)
+    assert stages_told == [("New", "2"), ("Lapsed", "1")]

@@ -1,4 +1,4 @@
-"""The report's part on customers: their segments, and how well purchases and money were foreseen."""
+"""The report's part on customers: their stages and segments, and how well purchases and money were foreseen."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from offerlake.evaluate.customer_value import BOOSTED, MODEL, RATE
-from offerlake.evaluate.facts import Facts, Segment
+from offerlake.evaluate.facts import Facts, Segment, Stage
+from offerlake.schemas.user_features import STAGES
 
 _WHO = (
     ("Offerlake, from how often and how lately they bought", MODEL),
@@ -16,6 +17,13 @@ _WHO = (
     ("Each customer's past rate", RATE),
 )
 _WHAT = (("Purchases", "purchases"), ("Money", "money"))
+
+
+def stages(features: DataFrame) -> tuple[Stage, ...]:
+    """How many rows of `user_features` of one day are at each stage; stages without any are left out."""
+    counted = {row["lifecycle_stage"]: row["count"] for row in features.groupBy("lifecycle_stage").count().collect()}
+    everybody = sum(counted.values())
+    return tuple(Stage(name, counted[name], counted[name] / everybody) for name in STAGES if name in counted)
 
 
 def segments(profiles: DataFrame) -> tuple[Segment, ...]:

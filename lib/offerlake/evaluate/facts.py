@@ -118,6 +118,15 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """How many users are at a stage of their life as customers (`lifecycle_stage`), and their share of all."""
+
+    name: str
+    users: int
+    share: float
+
+
+@dataclass(frozen=True)
 class JobRun:
     """The last finished attempt of one job."""
 
@@ -144,6 +153,7 @@ class Facts:
         silent: First reason code to users of the model's arm without an offer.
         promises: What the models say of each offer.
         examples: A few users with an offer.
+        stages: Stages of customers, in their order.
         segments: Kinds of customers, the largest first.
         models: Name to the version in use.
         jobs: How long each took, in the order in which they finished.
@@ -162,6 +172,7 @@ class Facts:
     silent: dict[str, int] = field(default_factory=dict)
     promises: tuple[Promise, ...] = ()
     examples: tuple[Example, ...] = ()
+    stages: tuple[Stage, ...] = ()
     segments: tuple[Segment, ...] = ()
     models: dict[str, str] = field(default_factory=dict)
     jobs: tuple[JobRun, ...] = ()

@@ -64,6 +64,7 @@ def render(facts: Facts) -> str:
         examples=views.examples(facts),
         effects=effects[: views.MOST],
         effects_more=max(0, len(effects) - views.MOST),
+        stages=[{"label": words.STAGES[stage.name], "stage": stage} for stage in facts.stages],
         foreseen=customers.foreseen(facts),
         shares=views.shares(facts),
         published=views.published(facts),

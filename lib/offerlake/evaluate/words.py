@@ -52,6 +52,15 @@ REJECTIONS = {
     "expectation": "Not what the shop says it should be",
     "return_without_purchase": "A return of something never bought",
 }
+STAGES = {
+    "prospect": "Prospects, who never ordered",
+    "new": "New customers",
+    "active": "Active customers",
+    "loyal": "Loyal customers, who order often",
+    "cooling": "Cooling, whose next order is late",
+    "dormant": "Dormant, who have left out several",
+    "lapsed": "Lapsed, without an order for long",
+}
 SILENT = {
     "best_value": "No offer would bring more than it costs",
     "value_per_cost": "The budget went to customers with whom it brings more",

@@ -72,10 +72,16 @@ def user_features(
         F.broadcast(_shop(as_ofs, days)), on="as_of", how="left"
     )
     ages = {f"{name}_age": days_since(F.col(name), F.col("as_of")) for name in _MOMENTS}
+    stages = settings.lifecycle
     given = {
         "prior_orders": F.lit(settings.prior_orders),
         "prior_sessions": F.lit(settings.prior_sessions),
         "prior_offers": F.lit(settings.prior_offers),
+        "new_days": F.lit(stages.new_days),
+        "loyal_orders": F.lit(stages.loyal_orders),
+        "cooling_gaps": F.lit(stages.cooling_gaps),
+        "dormant_gaps": F.lit(stages.dormant_gaps),
+        "lapsed_days": F.lit(stages.lapsed_days),
     }
     columns = [F.expr(feature.formula).cast(feature.type).alias(feature.name) for feature in FEATURES]
     return known.withColumns({**ages, **given}).select("as_of", "user_id", *columns)

@@ -9,7 +9,9 @@ A formula is Spark SQL over
 * `signs_364d`, `categories_364d`, `top_category_share`, `viewed_price_position_364d`, `bought_price_position_364d`:
   what `affinity.interests` makes of `user_category_days`; null without a sign
 * `age_band`, `gender`, `region` of the newest version of the user known on the day
-* `prior_orders`, `prior_sessions`, `prior_offers`: the settings `features.*`
+* `as_of`: the day
+* `prior_orders`, `prior_sessions`, `prior_offers`: the settings `features.*`; `new_days`, `loyal_orders`, `cooling_gaps`,
+  `dormant_gaps`, `lapsed_days`: those of `features.lifecycle`
 
 `features.users` computes them, `offerlake features --markdown` writes the page docs/user_features.md.
 """
@@ -121,6 +123,18 @@ def _trend(name: str, of: str, days: int, prior: str, why: str) -> Feature:
     )  # fmt: skip
 
 
+_OVERDUE = f"last_order_age / ({_ORDER_GAP})"
+_STAGE = (
+    "CASE WHEN last_order_age IS NULL THEN 'prospect'"
+    " WHEN first_order_age < new_days THEN 'new'"
+    " WHEN last_order_age >= lapsed_days THEN 'lapsed'"
+    f" WHEN {_OVERDUE} >= dormant_gaps THEN 'dormant'"
+    f" WHEN {_OVERDUE} >= cooling_gaps THEN 'cooling'"
+    " WHEN orders_364d >= loyal_orders THEN 'loyal' ELSE 'active' END"
+)
+STAGES = ("prospect", "new", "active", "loyal", "cooling", "dormant", "lapsed")
+"""Values of `lifecycle_stage`, as a customer comes to them."""
+
 FAMILIES: dict[str, tuple[Feature, ...]] = {
     "tenure": (
         Feature("tenure_days", "double", "days", "greatest(signup_time_age, first_click_age, first_order_age)",
@@ -164,9 +178,23 @@ FAMILIES: dict[str, tuple[Feature, ...]] = {
                 "CASE WHEN gaps_364d >= 2 THEN sqrt(greatest(0D, gaps_364d * gap_squares_364d / pow(gap_days_364d, 2) - 1)) END",
                 "standard deviation of these gaps over their mean, as observed, 0: like clockwork; null: fewer than two gaps",
                 "whether the mean gap says when", null=True),
-        Feature("order_overdue", "double", "gaps", f"last_order_age / ({_ORDER_GAP})",
+        Feature("order_overdue", "double", "gaps", _OVERDUE,
                 "days since the last order over order_gap_days, 1: due; null: never ordered",
                 "a pause of a month is long for some and short for others", null=True),
+    ),
+    "lifecycle": (
+        Feature("lifecycle_stage", "string", "category", _STAGE,
+                "prospect: never ordered; new: first order less than `new_days` ago; lapsed: last order `lapsed_days` ago or longer; dormant, cooling: order_overdue from `dormant_gaps`, `cooling_gaps` on; loyal: `loyal_orders` in 364 days; active: else. The first that holds",
+                "what a shop does with a customer at all"),
+        Feature("purchase_frequency", "int", "count", "gaps_ever",
+                "days with an order after the first such day, as `user_value.frequency`: x of BG/NBD", "has come back, and how often"),
+        Feature("purchase_recency_weeks", "double", "weeks", "gap_days_ever / 7",
+                "weeks from the first day with an order to the last, 0: no repeat: t_x of BG/NBD", "for how long"),
+        Feature("purchase_age_weeks", "double", "weeks", "datediff(as_of, first_order) / 7",
+                "weeks since the first day with an order: T of BG/NBD; null: never ordered", "out of how long", null=True),
+        Feature("purchase_monetary", "double", "money", "try_divide(repeat_spent_ever, gaps_ever) / 10000",
+                "mean net amount of a day with an order after the first, as `user_value.monetary`; null: no repeat",
+                "value without the first order, which introductory offers distort", null=True),
     ),
     "discounts": (
         _share("discount_share_364d", "discounts_364d", "gross_364d",
