@@ -205,7 +205,7 @@ FAMILIES: dict[str, tuple[Feature, ...]] = {
                "how often a user waits for one"),
         _share("discount_depth_364d", "discounts_364d", "discounted_gross_364d",
                "discounts over gross amount of the lines with a discount in 364 days, 0 to 1; null: none",
-               "how deep a discount has to be, apart from how often there was one", most=1.0),
+               "how deep a discount has to be, apart from how often there was one", capped=True),
         _share("deep_discount_share_364d", "deep_discount_lines_364d", "lines_364d",
                "order lines with a discount of `features.deep_discount` or more over all in 364 days, 0 to 1; null: none",
                "bargains alone, or everyday discounts too"),
