@@ -172,8 +172,14 @@ def test_an_event_may_come_too_late(spark: SparkSession) -> None:
             ("2025-01-03T12:00:00Z", "2025-01-06T12:00:00Z"),
             ("2025-01-03T11:59:59Z", "2025-01-06T12:00:00Z"),
             ("2025-01-06T12:10:01Z", "2025-01-06T12:00:00Z"),
+            ("2025-01-06T12:10:01Z", "2025-01-06T12:10:01Z"),  # it was loaded before it happened
         ],
         "event_time string, arrived_at string",
-    )
+    ).withColumn("loaded_at", F.lit(NOON))
     found = [row[0] for row in frame.select(cell.problem).collect()]
-    assert found == [None, "late:arrived_at='2025-0'", "clock_skew:arrived_at='2025-0'"]
+    assert found == [
+        None,
+        "late:arrived_at='2025-0'",
+        "clock_skew:arrived_at='2025-0'",
+        "clock_skew:arrived_at='2025-0'",
+    ]

@@ -202,11 +202,12 @@ def test_ceiling_learns_from_other_users_only() -> None:
 
 def test_features_are_numbers_indicators_and_affinities() -> None:
     users = pd.DataFrame([{column.name: 1.0 for column in USER_FEATURE_COLUMNS} for _ in range(2)])
-    users = users.assign(age_band=["18-24", None], gender=["f", "m"], region="x", category_affinity=[{"B": 0.2}, {}])
+    users = users.assign(age_band=["18-24", None], gender=["f", "m"], region="x", lifecycle_stage="new")
+    users["category_affinity"] = [{"B": 0.2}, {}]
     users["tenure_days"] = [3.0, np.nan]
     matrix = feature_matrix(users)
     numbers = [column.name for column in USER_FEATURE_COLUMNS if column.type != "string"]
-    assert matrix.shape == (2, 1 + len(numbers) + 1 + 2 + 1)
+    assert matrix.shape == (2, 1 + len(numbers) + 1 + 2 + 1 + 1)
     assert matrix[:, 0].tolist() == [0.2, 0.0]
     assert matrix[0, 1 + numbers.index("tenure_days")] == 3.0
     assert np.isnan(matrix[1, 1 + numbers.index("tenure_days")])
