@@ -113,7 +113,8 @@ def shop(*, users: int, rounds: int, seed: int = 1, strength: float = 1.0, choos
     rows["label_end"] = [moment + timedelta(days=13) for moment in shown]
     for column in EXAMPLES.columns:
         if column.name not in rows:
-            rows[column.name] = None if column.null else 0
+            blank = "" if column.type == "string" else 0
+            rows[column.name] = None if column.null else blank
     return Shop(rows=rows, base=base, effects=effects, margin=margin, basket=basket)
 
 
