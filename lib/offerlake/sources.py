@@ -150,7 +150,7 @@ def _as_raw(spark: SparkSession, name: str, records: Sequence[Row]) -> DataFrame
     now = datetime.now(tz=UTC)
     made = []
     for number, row in enumerate(records, start=1):
-        place = {"source": "sample", "source_position": str(number), "loaded_at": now}
+        place = {"source": "sample", "source_position": str(number), "loaded_at": now, "loaded_date": now.date()}
         told = {ours: f"sample#{number}" if value == POSITION else value for ours, value in row.asDict().items()}
         made.append(tuple({**told, **place}[column] for column in contract.names))
     return spark.createDataFrame(made, contract.struct)

@@ -86,10 +86,10 @@ def content(spark: SparkSession, lake: str) -> dict[str, list[tuple[Any, ...]]]:
     """All records but for when they came."""
     tables = Lake(spark, lake)
     found = {
-        name: [tuple(row) for row in tables.read(f"raw_{name}").drop("loaded_at", "extra").collect()]
+        name: [tuple(row) for row in tables.read(f"raw_{name}").drop("loaded_at", "loaded_date", "extra").collect()]
         for name in ("users", "orders", "offers")
     }
-    refused = tables.read("quarantine").drop("loaded_at", "loaded_date").collect()
+    refused = tables.read("quarantine").drop("loaded_at", "loaded_date", "day").collect()
     found["quarantine"] = [(*row[:3], tuple(row["reasons"]), *row[4:]) for row in refused]
     return {name: sorted(rows, key=str) for name, rows in found.items()}
 

@@ -49,10 +49,10 @@ def ingest(spark: SparkSession, shop: Settings) -> Context:
 def content(spark: SparkSession, shop: Settings) -> dict[str, list[tuple[Any, ...]]]:
     lake = Lake(spark, shop.run.lake)
     found = {
-        name: sorted(tuple(row) for row in lake.read(f"raw_{name}").drop("loaded_at", "extra").collect())
+        name: sorted(tuple(row) for row in lake.read(f"raw_{name}").drop("loaded_at", "loaded_date", "extra").collect())
         for name in FEEDS
     }
-    refused = lake.read("quarantine").drop("loaded_at", "loaded_date")
+    refused = lake.read("quarantine").drop("loaded_at", "loaded_date", "day")
     return {**found, "quarantine": sorted(tuple(row) for row in refused.collect())}
 
 
