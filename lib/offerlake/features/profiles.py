@@ -65,15 +65,15 @@ def _habit_days(clicks: DataFrame, *, zone: str) -> DataFrame:
     # However it was typed, it is one term.
     term = F.when(F.col("event_type") == "search", F.trim(F.regexp_replace(F.lower("query"), r"\s+", " ")))
     names = {"channels": F.col("channel"), "day_parts": part, "search_terms": term}
-    told = clicks.where(F.col("user_id").isNotNull()).select(
+    told = [F.struct(F.lit(kind).alias("kind"), name.alias("name")) for kind, name in names.items()]
+    each = clicks.where(F.col("user_id").isNotNull()).select(
         "user_id",
         F.col("event_date").alias("event_day"),
         counts_from(F.col("event_time"), F.col("arrived_at")).alias("since"),
-        F.explode(F.array(*[F.struct(F.lit(kind).alias("kind"), name.alias("name")) for kind, name in names.items()])),
+        F.explode(F.array(*told)).alias("habit"),
     )
     return (
-        told.withColumnRenamed("col", "habit")
-        .where(F.col("habit.name") != "")
+        each.where(F.col("habit.name") != "")
         .groupBy("user_id", "habit", "event_day", "since", F.lit(date.max).alias("known_to"))
         .agg(F.count(F.lit(1)).alias("signs"))
     )
