@@ -23,6 +23,7 @@ TEST_SETS = (
     "spark.snapshot_partitions=1",
     "spark.conf={spark.ui.enabled: 'false', spark.sql.ui.retainedExecutions: '1'}",
     "spark.conf={spark.buffer.pageSize: 1m}",  # each sort and each table that is broadcast takes one: else of 32 MiB
+    "spark.conf={spark.sql.codegen.cache.maxEntries: '1000'}",  # tests make the same plans again and again
     # Rows given by Python that stay in the plan would be looked through by every rule of the planner.
     "spark.conf={spark.sql.execution.arrow.localRelationThreshold: '64k'}",
     "spark.conf={spark.databricks.delta.retentionDurationCheck.enabled: 'false'}",

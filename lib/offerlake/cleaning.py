@@ -74,7 +74,7 @@ def part_of(ctx: Context, feed: str, *, table: str, happened: str, rules: Rules)
     new = ctx.lake.added(name, after=int(told["raw"]), to=version)
     if new is None:
         return Part(raw, None, note)
-    earliest = F.min(day_of(rules.parse.instant(happened).value))
+    earliest = F.min(day_of(rules.parse.instant(happened).typed))
     first = new.agg(F.when(earliest.isNotNull(), F.greatest(earliest, F.lit(_OLDEST)))).collect()[0][0]
     if first == _OLDEST:
         return Part(raw, None, note)

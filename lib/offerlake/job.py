@@ -200,6 +200,7 @@ def execute(
     context = Context(spark, settings, as_of, run_id, job, attempt, ledger.lake, force)
     ledger.record(job.name, attempt, "start")
     begun = time.monotonic()
+    spark.sparkContext.setJobDescription(job.name)  # what Spark's pages call its work
     try:
         job.run(context)
         context.flush_metrics()

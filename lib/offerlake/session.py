@@ -37,11 +37,13 @@ AVRO_LIMITS = "-Dorg.apache.avro.limits.string.maxLength=67108864 -Dorg.apache.a
 _JAVA = f"-Duser.timezone=UTC -Dio.netty.tryReflectionSetAccessible=true {AVRO_LIMITS}"
 # Everything in one process on a few cores. Spark's code for a plan lives as long as the plan, so that compiling it
 # thoroughly seldom pays: that is left to what runs ten times longer than usual; the code of a whole pipeline is more
-# than Java keeps by itself, and each step of the classes' memory would cost a full collection; and the collector has no
-# threads that compete with the tasks.
+# than Java keeps by itself, and each step of the classes' memory would cost a full collection; the collector has no
+# threads that compete with the tasks; and a method of a plan for which the thorough compiler would need more than
+# a second or two (eight of them took it eighty, of a demo's run) stays as the quick one left it.
 _LOCAL_JAVA = (
     "-XX:+UseParallelGC -XX:ReservedCodeCacheSize=512m -XX:MetaspaceSize=768m -XX:Tier4InvocationThreshold=50000 "
-    "-XX:Tier4MinInvocationThreshold=6000 -XX:Tier4CompileThreshold=150000 -XX:Tier4BackEdgeThreshold=400000"
+    "-XX:Tier4MinInvocationThreshold=6000 -XX:Tier4CompileThreshold=150000 -XX:Tier4BackEdgeThreshold=400000 "
+    "-XX:MaxNodeLimit=24000 -XX:NodeLimitFudgeFactor=1000"
 )
 
 

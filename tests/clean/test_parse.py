@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from clean.made import Said, parser
 from offerlake.clean.currency import Exchange
-from offerlake.clean.parse import Cell
+from offerlake.clean.parse import Cell, with_typed
 
 
 def ours() -> Exchange:
@@ -22,7 +22,7 @@ def ours() -> Exchange:
 
 def parsed(spark: SparkSession, cell: Cell, values: list[str | None]) -> list[tuple[Any, str | None]]:
     frame = spark.createDataFrame(list(enumerate(values)), schema="n int, x string")
-    rows = frame.select("n", cell.value.alias("value"), cell.problem.alias("problem")).collect()
+    rows = with_typed(frame, [cell]).select("n", cell.value.alias("value"), cell.problem.alias("problem")).collect()
     return [(row["value"], row["problem"]) for row in sorted(rows)]
 
 
@@ -166,7 +166,8 @@ def test_times(spark: SparkSession, said: Said, good: list[str], bad: list[str])
 
 def test_an_event_may_come_too_late(spark: SparkSession) -> None:
     parse = parser(late_days=3, clock_skew_minutes=10)
-    cell = parse.arrival(parse.instant("event_time"))
+    happened = parse.instant("event_time")
+    cell = parse.arrival(happened)
     frame = spark.createDataFrame(
         [
             ("2025-01-03T12:00:00Z", "2025-01-06T12:00:00Z"),
@@ -176,7 +177,7 @@ def test_an_event_may_come_too_late(spark: SparkSession) -> None:
         ],
         "event_time string, arrived_at string",
     ).withColumn("loaded_at", F.lit(NOON))
-    found = [row[0] for row in frame.select(cell.problem).collect()]
+    found = [row[0] for row in with_typed(frame, [happened, cell]).select(cell.problem).collect()]
     assert found == [
         None,
         "late:arrived_at='2025-0'",

@@ -101,10 +101,10 @@ def _with_list_prices(raw: DataFrame, products: DataFrame, parse: Parser) -> Dat
     """
     told = F.array_sort(F.collect_list(F.struct("arrived_at", "price")))
     prices = products.where("price IS NOT NULL").groupBy(F.col("product_id").alias("_id")).agg(told.alias("_prices"))
-    placed = parse.instant("order_time").value
+    placed = parse.instant("order_time").typed
     before = F.filter("_prices", lambda version: version["arrived_at"] <= placed)
     price = F.coalesce(F.try_element_at(before, F.lit(-1)), F.try_element_at("_prices", F.lit(1)))["price"]
-    joined = raw.join(F.broadcast(prices), parse.text("product_id").value == F.col("_id"), how="left")
+    joined = raw.join(F.broadcast(prices), parse.text("product_id").typed == F.col("_id"), how="left")
     return joined.withColumn(LIST_PRICE, price).drop("_id", "_prices")
 
 

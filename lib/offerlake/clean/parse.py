@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from pyspark.sql import Column
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from offerlake.clean.currency import Exchange, exchange
@@ -20,6 +20,7 @@ from offerlake.schemas import MONEY
 
 _LONGEST = 65_536  # bytes: no id, name or search is as long; what is, is another thing in the wrong column
 _USUAL = (20, 24)  # characters of 2025-01-06T12:00:00Z, and with milliseconds
+_TYPED = "_typed_"
 _EPOCH_BEGIN = 100_000_000  # seconds: 1973; with a day as yyyyMMdd or milliseconds one does not come near
 _EPOCH_END = 253_402_300_800  # seconds: 10000-01-01, beyond what a timestamp can say
 
@@ -62,22 +63,37 @@ class Reading(Protocol):
 class Cell:
     """One typed column and what is wrong with it.
 
+    `typed` is said once, as a column of its own; all else is told of that column. Said again wherever it is used, a
+    feed's columns make a plan that takes Spark seconds to look through and to compile.
+
     Attributes:
         name: The column.
-        value: As typed.
+        typed: What the raw columns say, as our type.
+        value: What the column will be.
         problem: The reason, or null.
         read: True where the record has something here that could be read. None: any text is right.
     """
 
     name: str
+    typed: Column
     value: Column
     problem: Column
     read: Column | None = None
+
+    @staticmethod
+    def of(name: str, typed: Column) -> Cell:
+        """A column as it is typed, with nothing wrong."""
+        return Cell(name, typed, F.col(_TYPED + name), F.lit(None).cast("string"))
 
     def refuse(self, code: str, wrong: Column, shown: Column) -> Cell:
         """Adds a check: the reason `code` where `wrong` is true, unless there is a reason already."""
         reason = F.concat(F.lit(f"{code}:{self.name}='"), shown.cast("string"), F.lit("'"))
         return replace(self, problem=F.coalesce(self.problem, F.when(wrong, reason)))
+
+
+def with_typed(raw: DataFrame, cells: Sequence[Cell]) -> DataFrame:
+    """Adds what the cells' values and problems are told of."""
+    return raw.withColumns({_TYPED + cell.name: cell.typed for cell in cells})
 
 
 @dataclass(frozen=True)
@@ -96,14 +112,15 @@ class Parser:
 
     def text(self, name: str, *, required: bool = False, default: str | None = None) -> Cell:
         """A string without blanks at its ends; an empty one is null, and null is `default`."""
-        value = self._raw(name)
-        cell = Cell(name, value if default is None else F.coalesce(value, F.lit(default)), _fine())
-        cell = cell.refuse("too_long", F.octet_length(value) > _LONGEST, self.shown(name))
+        cell = Cell.of(name, self._raw(name))
+        cell = cell.refuse("too_long", F.octet_length(cell.value) > _LONGEST, self.shown(name))
+        if default is not None:
+            return replace(cell, value=F.coalesce(cell.value, F.lit(default)))
         return self._required(cell) if required else cell
 
     def choice(self, name: str, words: Sequence[str]) -> Cell:
         """One of our words, required; the source's words are translated by the mapping's `values`."""
-        cell = self._required(Cell(name, self._raw(name), _fine()))
+        cell = self._required(Cell.of(name, self._raw(name)))
         return cell.refuse("unknown", ~cell.value.isin(*words), self.shown(name))
 
     def exchange(self, at: Column) -> Exchange:
@@ -112,38 +129,38 @@ class Parser:
 
     def money(self, name: str, rate: Exchange, *, low: float = 0.0, default: float | None = None) -> Cell:
         """An amount in our currency, from `low` to `clean.max_money`."""
-        value = rate.ours(self._number(name).try_cast(MONEY))
-        cell = self._range(self._parsed(name, value), low, self.settings.max_money)
+        plain = Cell.of(name, self._number(name).try_cast(MONEY))
+        cell = self._range(self._parsed(replace(plain, value=rate.ours(plain.value))), low, self.settings.max_money)
         if default is None:
             return cell
-        filled = F.when(self._raw(name).isNull(), F.lit(default).cast(MONEY)).otherwise(value)
+        filled = F.when(self._raw(name).isNull(), F.lit(default).cast(MONEY)).otherwise(cell.value)
         return replace(cell, value=filled)
 
     def integer(self, name: str, *, low: float, high: float, required: bool = False) -> Cell:
         """A whole number from `low` to `high`; 3.0 is one too."""
         wide = self._number(name).try_cast("decimal(20,6)")
-        value = F.when(wide == F.floor(wide), wide.try_cast("int"))
-        cell = self._range(self._parsed(name, value), low, high)
+        whole = F.when(wide == F.floor(wide), wide.try_cast("int"))
+        cell = self._range(self._parsed(Cell.of(name, whole)), low, high)
         return self._required(cell) if required else cell
 
     def double(self, name: str, *, low: float, high: float) -> Cell:
         """A number from `low` to `high`; not a number is none."""
         value = self._number(name).try_cast("double")
-        return self._range(self._parsed(name, F.when(~F.isnan(value), value)), low, high)
+        return self._range(self._parsed(Cell.of(name, F.when(~F.isnan(value), value))), low, high)
 
     def boolean(self, name: str) -> Cell:
         """True or false (also yes, no, 1, 0)."""
-        return self._parsed(name, self._raw(name).try_cast("boolean"))
+        return self._parsed(Cell.of(name, self._raw(name).try_cast("boolean")))
 
     def words(self, name: str) -> Cell:
         """A list: a JSON array, which may be empty, or words with | between them; null where there is none."""
         raw = self._raw(name)
         listed = F.when(raw.startswith("["), F.from_json(raw, "array<string>")).otherwise(F.split(raw, r"\s*\|\s*"))
-        return self._parsed(name, listed)
+        return self._parsed(Cell.of(name, listed))
 
     def instant(self, name: str, *, required: bool = False) -> Cell:
         """A time, in UTC."""
-        cell = self._parsed(name, self._time(self._raw(name)))
+        cell = self._parsed(Cell.of(name, self._time(self._raw(name))))
         return self._required(cell) if required else cell
 
     def arrival(self, happened: Cell) -> Cell:
@@ -193,10 +210,9 @@ class Parser:
         reason = F.when(cell.value.isNull(), F.lit(f"missing:{cell.name}"))
         return replace(cell, problem=F.coalesce(cell.problem, reason))
 
-    def _parsed(self, name: str, value: Column) -> Cell:
-        there = self._raw(name).isNotNull()
-        cell = Cell(name, value, _fine(), read=there & value.isNotNull())
-        return cell.refuse("unparsable", there & value.isNull(), self.shown(name))
+    def _parsed(self, cell: Cell) -> Cell:
+        unparsable = cell.value.isNull() & self._raw(cell.name).isNotNull()
+        return replace(cell, read=cell.value.isNotNull()).refuse("unparsable", unparsable, self.shown(cell.name))
 
     def _range(self, cell: Cell, low: float, high: float) -> Cell:
         return cell.refuse("range", (cell.value < low) | (cell.value > high), self.shown(cell.name))
@@ -226,7 +242,3 @@ class Parser:
         time = F.when(dated, text.try_cast("timestamp"))
         named_zone = text.rlike(r"(Z|UTC|GMT|:\d\d(\.\d+)?\s*[+-]\d\d?(:?\d\d)?)$")
         return F.when(named_zone, time).otherwise(F.to_utc_timestamp(time, zone))
-
-
-def _fine() -> Column:
-    return F.lit(None).cast("string")

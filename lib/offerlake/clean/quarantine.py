@@ -18,7 +18,7 @@ from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
 
-from offerlake.clean.parse import Cell
+from offerlake.clean.parse import Cell, with_typed
 from offerlake.errors import DataError
 from offerlake.schemas import Table, table
 from offerlake.schemas.bronze import FEEDS
@@ -168,22 +168,31 @@ def typed(
         A row a record: the cells' columns, the origin, `_status` (good or refused), `_reasons`, `_record`, `_read`,
         `_unread` and `_day`.
     """
-    problems = [*[cell.problem for cell in cells], *checks]
-    refused = F.coalesce(*problems).isNotNull()
+    wrong = {f"_problem_{i}": problem for i, problem in enumerate([*[cell.problem for cell in cells], *checks])}
+    problems = {name: F.col(name) for name in wrong}
+    refused = F.coalesce(*problems.values()).isNotNull()
     # Spark interprets array_compact, and all that is in it: only where there is something to tell.
-    reasons = F.when(refused, F.array_compact(F.array(*problems))).otherwise(F.array().cast("array<string>"))
+    reasons = F.when(refused, F.array_compact(F.array(*problems.values()))).otherwise(F.array().cast("array<string>"))
     record = F.to_json(F.struct(*FEEDS[feed], "extra"))
     read = {cell.name: cell.read for cell in cells if cell.read is not None}
-    unread = {cell.name: cell.problem.startswith("unparsable:") for cell in cells if cell.name in read}
-    return raw.select(
-        *[cell.value.alias(cell.name) for cell in cells],
-        *_ORIGIN,
-        F.when(refused, REFUSED).otherwise(GOOD).alias("_status"),
-        reasons.alias("_reasons"),
-        F.when(refused, record).alias("_record"),
-        _bits(feed, read).alias("_read"),
-        F.when(refused, _bits(feed, unread)).otherwise(F.lit(0)).alias("_unread"),
-        day_of(happened).alias("_day"),
+    unread = {
+        cell.name: problem.startswith("unparsable:")
+        for cell, problem in zip(cells, problems.values(), strict=False)
+        if cell.name in read
+    }
+    return (
+        with_typed(raw, cells)
+        .withColumns(wrong)
+        .select(
+            *[cell.value.alias(cell.name) for cell in cells],
+            *_ORIGIN,
+            F.when(refused, REFUSED).otherwise(GOOD).alias("_status"),
+            reasons.alias("_reasons"),
+            F.when(refused, record).alias("_record"),
+            _bits(feed, read).alias("_read"),
+            F.when(refused, _bits(feed, unread)).otherwise(F.lit(0)).alias("_unread"),
+            day_of(happened).alias("_day"),
+        )
     )
 
 

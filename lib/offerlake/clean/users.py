@@ -39,6 +39,6 @@ def parsed(raw: DataFrame, parse: Parser) -> DataFrame:
         parse.text("region"),
         parse.boolean("consent_marketing"),
         parse.boolean("consent_profiling"),
-        Cell("attributes", F.col("extra"), F.lit(None).cast("string")),
+        Cell.of("attributes", F.col("extra")),
     )
     return typed(raw, FEED, cells)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from offerlake.features.catalogue import levels
+
 
 def products_to_show(
     chosen: DataFrame,
@@ -28,12 +30,13 @@ def products_to_show(
     Returns:
         user_id, offer_id, product_ids (best first). No row where no candidate is in scope.
     """
+    placed = products.select("product_id", levels(F.col("category")).alias("levels"), "brand")
     listed = offer_products.select("offer_id", "product_id").distinct().withColumn("listed", F.lit(True))
     return (
         chosen.join(F.broadcast(offers.select("offer_id", "scope", "scope_values")), on="offer_id", how="inner")
         .join(candidates.select("user_id", F.posexplode("items").alias("place", "item")), on="user_id", how="inner")
         .withColumn("product_id", F.col("item.product_id"))
-        .join(products.select("product_id", "category", "brand"), on="product_id", how="left")
+        .join(placed, on="product_id", how="left")
         .join(listed, on=["offer_id", "product_id"], how="left")
         .where(_in_scope())
         .groupBy("user_id", "offer_id")
@@ -43,12 +46,9 @@ def products_to_show(
 
 
 def _in_scope() -> Column:
-    # A category is in scope with all that lies below it: 'Dairy' has 'Dairy > Milk'.
-    below = F.exists("scope_values", lambda value: F.startswith(F.col("category"), F.concat(value, F.lit(" > "))))
-    category = F.array_contains("scope_values", F.col("category")) | below
     return (
         F.when(F.col("scope") == "all", True)
-        .when(F.col("scope") == "category", category)
+        .when(F.col("scope") == "category", F.arrays_overlap("scope_values", "levels"))
         .when(F.col("scope") == "brand", F.array_contains("scope_values", F.col("brand")))
         .otherwise(F.col("listed"))
     )

@@ -17,6 +17,17 @@ def top_category(path: Column) -> Column:
     return F.split_part(path, F.lit(SEPARATOR), F.lit(1))
 
 
+def levels(path: Column) -> Column:
+    """A category path and all that it lies below: of 'Dairy > Milk' that and 'Dairy', the widest first.
+
+    Spark interprets this: for each product, not for each row of a log.
+    """
+    parts = F.split(path, SEPARATOR)
+    return F.transform(
+        F.sequence(F.lit(1), F.size(parts)), lambda length: F.array_join(F.slice(parts, 1, length), SEPARATOR)
+    )
+
+
 def price_position(category: Column, price: Column, *also: Column) -> Column:
     """Share of the other priced products of the same category that are cheaper, 0 to 1 (a window expression).
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from offerlake.features.catalogue import SEPARATOR, signs
+from offerlake.features.catalogue import levels, signs
 from offerlake.features.clocks import days_since, valid_on, versions, with_version
 from offerlake.features.windowed import YEAR
 from offerlake.schemas.gold import OFFER_CONTEXT_COLUMNS
@@ -148,12 +148,9 @@ def _members(offers: DataFrame, offer_products: DataFrame, products: DataFrame) 
     )
     listed = scopes.where(F.col("scope") == "products").select("scope_id", "offer_id").distinct()
     dated = versions(products, "product_id", ["category", "brand"])
-    parts = F.split(F.col("category"), SEPARATOR)
-    paths = F.transform(
-        F.sequence(F.lit(1), F.size(parts)), lambda length: F.array_join(F.slice(parts, 1, length), SEPARATOR)
-    )
     span = ["product_id", "known_from", "known_to"]
-    in_category = dated.select(*span, F.lit("category").alias("scope"), F.explode(paths).alias("value"))
+    places = F.explode(levels(F.col("category"))).alias("value")
+    in_category = dated.select(*span, F.lit("category").alias("scope"), places)
     in_brand = dated.select(*span, F.lit("brand").alias("scope"), F.col("brand").alias("value"))
     by_value = in_category.unionByName(in_brand).join(
         F.broadcast(valued.distinct()), on=["scope", "value"], how="inner"

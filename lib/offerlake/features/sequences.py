@@ -71,13 +71,17 @@ def sequences(wanted: DataFrame, log: DataFrame, *, length: int) -> DataFrame:
         `length`); rows without an event are left out.
     """
     event = F.struct("time", "event_type", "product_id", "since")
-    histories = log.groupBy("user_id").agg(
-        F.sort_array(F.collect_list(event)).alias("_events"), F.max("since").alias("_all_since")
-    )
+    histories = log.groupBy("user_id").agg(F.sort_array(F.collect_list(event)).alias("_events"))
+    # What counts happened before the day. Nearly always all of the last events before it do; only elsewhere are a
+    # user's events looked through, as Spark interprets a filter, event by event.
+    midnight = F.col("as_of").cast("timestamp")
+    before = F.array_position(F.sort_array(F.array_append("_events.time", midnight)), midnight).cast("int") - 1
+    recent = F.slice("_events", F.greatest(before - length + 1, F.lit(1)), F.least(before, F.lit(length)))
     counted = F.filter("_events", lambda each: each["since"] <= F.col("as_of"))
-    # Spark interprets a filter, event by event: only where some event does not count yet.
-    known = F.when(F.col("_all_since") <= F.col("as_of"), F.col("_events")).otherwise(counted)
-    found = wanted.join(histories, on="user_id", how="inner").withColumn("_known", known).where(F.size("_known") > 0)
+    all_count = F.coalesce(F.array_max(F.col("_recent.since")) <= F.col("as_of"), F.lit(True))
+    known = F.when(all_count, F.col("_recent")).otherwise(counted)
+    joined = wanted.join(histories, on="user_id", how="inner").withColumn("_recent", recent)
+    found = joined.withColumn("_known", known).where(F.size("_known") > 0)
     last = F.slice("_known", F.greatest(F.size("_known") - length + 1, F.lit(1)), length)
     return found.withColumn("_last", last).select(
         *wanted.columns,

@@ -97,7 +97,8 @@ def _kinds(line: Column, fields: Column, extra: Column, seen: Collection[str]) -
     number = F.monotonically_increasing_id().bitwiseAND(F.lit((1 << 33) - 1))  # in its task
     some = (number < _LOOKED_AT) | (F.pmod(F.xxhash64(line), F.lit(100)) == 0)
     if len(seen) < MOST_COLUMNS:
-        unseen = F.exists(F.map_keys(extra), lambda key: ~key.isin([*seen]))
+        # Spark interprets `exists` and all within it: only where there is something to look through.
+        unseen = F.when(extra.isNotNull(), F.exists(F.map_keys(extra), lambda key: ~key.isin([*seen])))
         some = some | F.coalesce(unseen, F.lit(False))
     whole = F.from_json(line, "map<string,variant>")
     kinds = F.transform_values(whole, lambda _, value: F.regexp_substr(F.schema_of_variant(value), F.lit("^[A-Z]+")))
