@@ -95,8 +95,8 @@ def choice(name: str, words: Sequence[str], value: str | None = None) -> Cell:
 
 
 def arrival(happened: str, skew_minutes: int) -> Cell:
-    """When an event was known: not long before it happened."""
-    early = f"{happened} > arrived_at + INTERVAL {skew_minutes} MINUTE"
+    """When an event was known: not long before it happened, which was not long after it was loaded either."""
+    early = f"{happened} > least(arrived_at, raw.loaded_at) + INTERVAL {skew_minutes} MINUTE"
     return instant("arrived_at").required().refuse("clock_skew", early, f"raw.{happened}")
 
 

@@ -108,8 +108,9 @@ def choice(name: str, words: Sequence[str], ours: Mapping[str, str] | None = Non
 
 
 def arrival(happened: str, skew_minutes: int) -> Cell:
-    """When an event was known: not long before it happened."""
-    early = pl.col(happened) > pl.col("arrived_at") + pl.duration(minutes=skew_minutes)
+    """When an event was known: not long before it happened, which was not long after it was loaded either."""
+    loaded = pl.col("loaded_at").dt.replace_time_zone("UTC")
+    early = pl.col(happened) > pl.min_horizontal("arrived_at", loaded) + pl.duration(minutes=skew_minutes)
     return instant("arrived_at").required().refuse("clock_skew", early, raw(happened))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 from _peer import EVENT_TYPES, EVENT_WORDS, OFFER_KINDS, SCOPES, Task, parse_task
 from _polars_decide import Feed, is_in
-from _polars_features import Silver, user_features, user_profiles
+from _polars_features import user_features, user_profiles
 from _polars_parse import (
     SCALE,
     Cell,
@@ -25,6 +25,7 @@ from _polars_parse import (
     typed,
     whole,
 )
+from _polars_windows import Silver
 
 _MONEY = ("price", "unit_cost", "unit_price", "discount", "net_amount", "coupon_amount", "min_spend", "value",
           "cost_per_redemption")  # fmt: skip
