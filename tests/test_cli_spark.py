@@ -190,6 +190,11 @@ def test_a_demo_does_not_mix_with_another_or_with_anything_else(
     with pytest.raises(ConfigError, match="is not a demo's"):
         demo.prepare(spark, small, "shop", taken)
 
+    left = demo.Places.beside(str(tmp_path / "gone"))
+    left.publish.mkdir()
+    with pytest.raises(ConfigError, match="what a lake published that is gone"):
+        demo.prepare(spark, small, "shop", left)
+
 
 def test_the_real_datas_demo_has_its_own_settings(tmp_path: Path) -> None:
     settings = demo.demo_settings("completejourney", demo.Places.beside(str(tmp_path / "lake")))

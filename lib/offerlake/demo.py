@@ -78,12 +78,17 @@ def check(settings: Settings, data: Data, places: Places) -> None:
         EnvironmentProblem: The real data is not installed.
     """
     load_expectations(settings.quality)
+    if places.publish.exists() and not places.lake.exists():
+        raise ConfigError(
+            f"{places.publish} holds what a lake published that is gone",
+            fix=f"Give another --lake, or delete {places.publish}.",
+        )
     marker = places.landing / _MARKER
     if marker.is_file():
         if json.loads(marker.read_text(encoding="utf-8")) != _wanted(settings, data):
             raise ConfigError(
                 f"{places.landing} holds another demo: {marker.read_text(encoding='utf-8')[:200]}",
-                fix=f"Give another --lake, or delete {places.lake} and {places.landing}.",
+                fix=f"Give another --lake, or delete {places.lake}, {places.landing} and {places.publish}.",
             )
         return
     if places.lake.exists():
