@@ -168,21 +168,20 @@ def typed(
         A row a record: the cells' columns, the origin, `_status` (good or refused), `_reasons`, `_record`, `_read`,
         `_unread` and `_day`.
     """
-    wrong = {f"_problem_{i}": problem for i, problem in enumerate([*[cell.problem for cell in cells], *checks])}
-    problems = {name: F.col(name) for name in wrong}
-    refused = F.coalesce(*problems.values()).isNotNull()
+    problems = {f"_problem_{i}": problem for i, problem in enumerate([*[cell.problem for cell in cells], *checks])}
+    refused = F.coalesce(*problems).isNotNull()
     # Spark interprets array_compact, and all that is in it: only where there is something to tell.
-    reasons = F.when(refused, F.array_compact(F.array(*problems.values()))).otherwise(F.array().cast("array<string>"))
+    reasons = F.when(refused, F.array_compact(F.array(*problems))).otherwise(F.array().cast("array<string>"))
     record = F.to_json(F.struct(*FEEDS[feed], "extra"))
     read = {cell.name: cell.read for cell in cells if cell.read is not None}
     unread = {
-        cell.name: problem.startswith("unparsable:")
-        for cell, problem in zip(cells, problems.values(), strict=False)
+        cell.name: F.col(problem).startswith("unparsable:")
+        for cell, problem in zip(cells, problems, strict=False)  # the checks' are of no one column
         if cell.name in read
     }
     return (
         with_typed(raw, cells)
-        .withColumns(wrong)
+        .withColumns(problems)
         .select(
             *[cell.value.alias(cell.name) for cell in cells],
             *_ORIGIN,
