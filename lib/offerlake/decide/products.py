@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from offerlake.features.catalogue import levels
+from offerlake.categories import levels
 
 
 def products_to_show(

@@ -8,14 +8,8 @@ from datetime import date
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from offerlake.features.catalogue import (
-    POSITION_UNIT,
-    month_of,
-    monthly_positions,
-    signs,
-    top_category,
-    with_position,
-)
+from offerlake.categories import top_category
+from offerlake.features.catalogue import POSITION_UNIT, month_of, monthly_positions, signs, with_position
 from offerlake.features.clocks import versions
 from offerlake.features.windowed import YEAR, Days
 from offerlake.schemas.gold import USER_CATEGORY_DAYS

@@ -5,27 +5,11 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from offerlake.categories import top_category
 from offerlake.features.clocks import counts_from, valid_on, versions
 
-SEPARATOR = " > "
 POSITION_UNIT = 1_000_000
 """Price positions are summed as whole millionths."""
-
-
-def top_category(path: Column) -> Column:
-    """The first part of a category path."""
-    return F.split_part(path, F.lit(SEPARATOR), F.lit(1))
-
-
-def levels(path: Column) -> Column:
-    """A category path and all that it lies below: of 'Dairy > Milk' that and 'Dairy', the widest first.
-
-    Spark interprets this: for each product, not for each row of a log.
-    """
-    parts = F.split(path, SEPARATOR)
-    return F.transform(
-        F.sequence(F.lit(1), F.size(parts)), lambda length: F.array_join(F.slice(parts, 1, length), SEPARATOR)
-    )
 
 
 def price_position(category: Column, price: Column, *also: Column) -> Column:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from offerlake.features.catalogue import levels, signs
+from offerlake.categories import levels
+from offerlake.features.catalogue import signs
 from offerlake.features.clocks import days_since, valid_on, versions, with_version
 from offerlake.features.windowed import YEAR
 from offerlake.schemas.gold import OFFER_CONTEXT_COLUMNS

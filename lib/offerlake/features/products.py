@@ -7,8 +7,9 @@ from datetime import date
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from offerlake.categories import top_category
 from offerlake.config import FeatureSettings
-from offerlake.features.catalogue import price_position, top_category
+from offerlake.features.catalogue import price_position
 from offerlake.features.clocks import MONEY_UNIT, versions, whole_money, with_version
 from offerlake.schemas.gold import PRODUCT_FEATURES
 from offerlake.windows import in_window, known_before
