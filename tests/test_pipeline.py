@@ -308,6 +308,18 @@ def test_jobs_that_need_not_wait_for_each_other_run_at_once_and_the_third_after_
     assert [number for _, state, number in told if state == "done"] == [1, 2, 3]
 
 
+def test_of_jobs_that_could_run_that_with_the_longest_chain_behind_it_does() -> None:
+    begun: list[str] = []
+
+    def work(job: Job) -> bool:
+        begun.append(job.name)
+        return True
+
+    jobs = [_job("a"), _job("b"), _job("c"), _job("d", "c's"), _job("e", "b's"), _job("f", "d's", "a's")]
+    _lanes({job.name: job for job in jobs}, work, lanes=1)
+    assert begun == ["c", "a", "b", "d", "e", "f"], "the first where chains are as long"
+
+
 def test_an_error_beside_is_raised_when_the_others_have_ended_and_nothing_new_begins() -> None:
     both, ended = threading.Barrier(2, timeout=30), []
 

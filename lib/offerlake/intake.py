@@ -35,6 +35,7 @@ RAW = tuple(f"raw_{name}" for name in FEEDS)
 READS = (*RAW, "source_columns")
 WRITES = (*RAW, "quarantine", "source_columns")
 _FILES = "offerlake files"  # the writer of files' rows, to Delta
+_ROWS_A_FILE = 100_000  # of bronze, about: what was read in small parts is written in larger ones
 
 
 @dataclass
@@ -231,7 +232,8 @@ class Intake:
     def _write(self, batch: Batch, *, once: tuple[str, int]) -> int:
         if batch.refused:
             self._ctx.write("quarantine", batch.quarantined)
-        rows = self._ctx.write(self._raw, batch.good, once=once) if batch.rows or batch.files else 0
+        good = batch.good.coalesce(batch.rows // _ROWS_A_FILE + 1)
+        rows = self._ctx.write(self._raw, good, once=once) if batch.rows or batch.files else 0
         batch.held.unpersist()
         self.taken.rows += batch.rows
         self.taken.refused += batch.refused

@@ -55,11 +55,21 @@ def _all_before(before: dict[str, set[str]], name: str) -> set[str]:
     return found
 
 
+def _chains_behind(before: dict[str, set[str]]) -> dict[str, int]:
+    """Of each job, how many others have to run one after the other once it has ended, at most."""
+    behind = dict.fromkeys(before, 0)
+    for name in reversed(list(TopologicalSorter(before).static_order())):
+        for earlier in before[name]:
+            behind[earlier] = max(behind[earlier], behind[name] + 1)
+    return behind
+
+
 class Lanes:
     """Runs jobs in the order of their tables; the main thread is one of the lanes.
 
     Attributes:
-        jobs: What is to be run, in an order that respects the graph: of several that could run the first does.
+        jobs: What is to be run, in an order that respects the graph. Of several that could run that one does which has
+            the longest chain of jobs behind it, else the first.
         done: Names of those that an earlier run had finished: left out as long as nothing before them changes.
         work: Runs one job; says whether it changed anything.
         tell: Is told of each start and end.
@@ -71,6 +81,8 @@ class Lanes:
         self._jobs, self._done, self._work, self._tell = jobs, done, work, tell
         self._graph = {name: before & jobs.keys() for name, before in upstream(jobs).items()}
         self._sorter = TopologicalSorter(self._graph)
+        order, behind = list(jobs), _chains_behind(self._graph)
+        self._rank = {name: (-behind[name], order.index(name)) for name in order}
         self._ready: list[str] = []
         self._changed: set[str] = set()
         self._ended = 0
@@ -118,7 +130,7 @@ class Lanes:
                 if self._error is not None or not self._sorter.is_active():
                     return None
                 self._ready += self._sorter.get_ready()
-                self._ready.sort(key=list(self._jobs).index)
+                self._ready.sort(key=self._rank.__getitem__)
                 mine = [name for name in self._ready if main or not self._jobs[name].main_thread]
                 if not mine:
                     self._moved.wait()

@@ -7,14 +7,16 @@ A category becomes its code in the vocabulary: 0 what is not in it, 1 missing, f
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from offerlake.errors import DataError
@@ -50,7 +52,7 @@ class Encoding:
 
 
 def learn(frame: DataFrame, *, vocabulary: int) -> Encoding:
-    """Learns an encoding from training rows, in two passes; what comes to the driver is one row and the vocabularies.
+    """Learns an encoding from training rows, in two passes; a row a partition and the vocabularies come to the driver.
 
     Args:
         frame: Training rows with the columns of `NUMERIC` and `CATEGORICAL`.
@@ -59,29 +61,59 @@ def learn(frame: DataFrame, *, vocabulary: int) -> Encoding:
     Raises:
         DataError: There are no rows.
     """
-    statistics: list[Column] = [F.count(F.lit(1)).alias("rows")]
-    for name in NUMERIC:
-        squeezed = _squeezed(F.nanvl(F.col(name).cast("double"), F.lit(None)))
-        statistics += [F.avg(squeezed).alias(f"mean_{name}"), F.stddev_pop(squeezed).alias(f"scale_{name}")]
-    row = frame.agg(*statistics).collect()[0]
-    if row["rows"] == 0:
+    parts = frame.select(*[F.col(name).cast("double") for name in NUMERIC]).mapInArrow(_summed, _SUMMED).collect()
+    moments = reduce(_added, (_Moments(*(np.array(part[name]) for name in _Moments._fields)) for part in parts), _NONE)
+    if not moments.rows.any():
         raise DataError(
             "examples: no training rows", fix="Run the experiment longer, or set a later response.test_from."
         )
     return Encoding(
-        means=tuple(_stable(row[f"mean_{name}"]) for name in NUMERIC),
-        scales=tuple(_stable(row[f"scale_{name}"]) or 1.0 for name in NUMERIC),
+        means=tuple(_stable(mean) for mean in moments.mean),
+        scales=tuple(_stable(x) or 1.0 for x in np.sqrt(moments.squares / np.maximum(moments.known, 1))),
         vocabularies=_vocabularies(frame, limit=vocabulary),
     )
 
 
-def _squeezed(x: Column) -> Column:
-    return F.signum(x) * F.log1p(F.abs(x))
+class _Moments(NamedTuple):
+    """Of each number: rows, those that have it, its mean there, and the sum of squared deviations from it."""
+
+    rows: npt.NDArray[np.float64]
+    known: npt.NDArray[np.float64]
+    mean: npt.NDArray[np.float64]
+    squares: npt.NDArray[np.float64]
 
 
-def _stable(x: float | None) -> float:
+_SUMMED = ", ".join(f"{name} array<double>" for name in _Moments._fields)
+_NONE = _Moments(*np.zeros((4, len(NUMERIC))))
+
+
+def _summed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    found = _NONE
+    for batch in batches:
+        x = np.column_stack([_squeezed(_doubles(batch.column(name))) for name in NUMERIC])
+        there = np.isfinite(x)
+        known = there.sum(axis=0).astype(np.float64)
+        mean = np.where(there, x, 0.0).sum(axis=0) / np.maximum(known, 1)
+        squares = (np.where(there, x - mean, 0.0) ** 2).sum(axis=0)
+        found = _added(found, _Moments(np.full(len(NUMERIC), float(len(x))), known, mean, squares))
+    yield pa.RecordBatch.from_pylist([{name: part.tolist() for name, part in found._asdict().items()}])
+
+
+def _added(one: _Moments, other: _Moments) -> _Moments:
+    """Of both together (Chan, Golub and LeVeque 1983)."""
+    known, apart = one.known + other.known, other.mean - one.mean
+    share = other.known / np.maximum(known, 1)
+    squares = one.squares + other.squares + apart**2 * one.known * share
+    return _Moments(one.rows + other.rows, known, one.mean + apart * share, squares)
+
+
+def _squeezed(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.sign(x) * np.log1p(np.abs(x))
+
+
+def _stable(x: float) -> float:
     # Nine digits: a sum of doubles differs in the last ones with the order of the rows.
-    return float(f"{x or 0.0:.9g}")
+    return float(f"{x:.9g}")
 
 
 def _vocabularies(frame: DataFrame, *, limit: int) -> tuple[tuple[str, ...], ...]:
@@ -113,7 +145,7 @@ def encode(
     for place, (name, mean, scale) in enumerate(zip(NUMERIC, encoding.means, encoding.scales, strict=True)):
         x = _doubles(batch.column(name))
         missing = np.isnan(x)
-        z = np.clip((np.sign(x) * np.log1p(np.abs(x)) - mean) / scale, -CLIP, CLIP)
+        z = np.clip((_squeezed(x) - mean) / scale, -CLIP, CLIP)
         numbers[:, place] = np.where(missing, 0.0, z)
         if name in FLAGGED:
             numbers[:, len(NUMERIC) + FLAGGED.index(name)] = missing
