@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from offerlake.cli import config, doctor, look, quality, run, source, stream
+from offerlake.cli import config, doctor, judge, look, quality, run, source, stream
 from offerlake.cli.group import Commands
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
 app.add_typer(source.app, name="source")
 app.add_typer(quality.app, name="quality")
+app.command("rank-eval")(judge.rank_eval)
 app.command("tables")(look.tables)
 app.command("features")(look.features)
 app.command("show")(look.show)

@@ -6,7 +6,7 @@ product's relevance (1 where none is given, 0 where it is not in the truth), P@j
     precision@k  hits among the first k / k
     recall@k     hits among the first k / |truth|
     hit_rate@k   1 where there is a hit among the first k
-    map@k        Σ over hits at place j ≤ k of P@j / min(k, |truth|)
+    map@k        Σ over hits at place j ≤ k of P@j / min(k, |truth|); map_truth@k: / |truth|
     ndcg@k       DCG@k / the best DCG@k there could be, DCG@k = Σ over places j ≤ k of (2^rel − 1) / log2(j + 1)
     mrr          1 / place of the first hit, 0 without one
 
@@ -27,14 +27,16 @@ def ranked(recommendations: DataFrame) -> DataFrame:
     """Recommendations with gapless places: user_id, product_id, rank (from 1).
 
     Args:
-        recommendations: user_id, product_id and `rank` (small is good) or `score` (large is good). Ties are broken by
-            product_id; of a product named twice the better place counts.
+        recommendations: user_id, product_id and `rank` (small is good) or `score` (large is good, none or NaN last).
+            Ties are broken by product_id; of a product named twice the better place counts.
     """
-    order = F.col("rank").asc() if "rank" in recommendations.columns else F.col("score").desc_nulls_last()
-    first = Window.partitionBy("user_id", "product_id").orderBy(order)
+    by_rank = "rank" in recommendations.columns
+    place = F.min("rank") if by_rank else F.max(F.nanvl(F.col("score").cast("double"), F.lit(None)))
+    order = F.asc("_place") if by_rank else F.desc_nulls_last("_place")
     return (
-        recommendations.withColumn("_nth", F.row_number().over(first))
-        .where(F.col("_nth") == 1)
+        recommendations.repartition("user_id")  # one shuffle for both
+        .groupBy("user_id", "product_id")
+        .agg(place.alias("_place"))
         .withColumn("rank", F.row_number().over(Window.partitionBy("user_id").orderBy(order, "product_id")))
         .select("user_id", "product_id", "rank")
     )
@@ -56,62 +58,58 @@ def per_user(recommendations: DataFrame, truth: DataFrame, *, ks: Sequence[int])
     """
     if not ks or min(ks) < 1:
         raise ConfigError(f"k: got {list(ks)}", fix="Give whole numbers from 1, such as 5,10,20.")
-    graded = F.col("relevance").cast("double") if "relevance" in truth.columns else F.lit(1.0)
-    wanted = (
+    places = sorted(set(ks))
+    wanted = truth_of(truth)
+    best = Window.partitionBy("user_id").orderBy(F.desc("relevance"), "product_id")
+    ideal = (
+        wanted.withColumn("place", F.row_number().over(best))
+        .groupBy("user_id")
+        .agg(F.count("product_id").alias("size"), *[_until(k, _gain()).alias(f"ideal_{k}") for k in places])
+    )
+    found = (
+        ranked(recommendations)
+        .withColumnRenamed("rank", "place")
+        .join(wanted, on=["user_id", "product_id"], how="inner")
+        .withColumn("hits", F.row_number().over(Window.partitionBy("user_id").orderBy("place")))
+        .groupBy("user_id")
+        .agg(
+            (1 / F.min("place")).alias("mrr"),
+            *[_until(k, F.lit(1.0)).alias(f"hits_{k}") for k in places],
+            *[_until(k, F.col("hits") / F.col("place")).alias(f"precisions_{k}") for k in places],
+            *[_until(k, _gain()).alias(f"gain_{k}") for k in places],
+        )
+    )
+    both = ideal.join(found, on="user_id", how="left").na.fill(0.0)
+    return both.select("user_id", "mrr", *[metric for k in places for metric in _at(k)])
+
+
+def truth_of(truth: DataFrame) -> DataFrame:
+    """Each truth item once: user_id, product_id, relevance (double, above 0; of a product named twice the highest)."""
+    graded = F.nanvl(F.col("relevance").cast("double"), F.lit(0.0)) if "relevance" in truth.columns else F.lit(1.0)
+    return (
         truth.select("user_id", "product_id", graded.alias("relevance"))
         .where(F.col("relevance") > 0)
         .groupBy("user_id", "product_id")
         .agg(F.max("relevance").alias("relevance"))
     )
-    ideal = wanted.groupBy("user_id").agg(
-        F.count("product_id").alias("size"), F.sort_array(F.collect_list("relevance"), asc=False).alias("ideal")
-    )
-    found = (
-        ranked(recommendations)
-        .join(wanted, on=["user_id", "product_id"], how="inner")
-        .withColumn("hits", F.row_number().over(Window.partitionBy("user_id").orderBy("rank")))
-        .groupBy("user_id")
-        .agg(F.sort_array(F.collect_list(F.struct("rank", "hits", "relevance"))).alias("found"))
-    )
-    nothing = F.array().cast("array<struct<rank:int,hits:int,relevance:double>>")
-    first = F.try_divide(F.lit(1.0), F.get("found", F.lit(0))["rank"])
-    return (
-        ideal.join(found, on="user_id", how="left")
-        .withColumn("found", F.coalesce("found", nothing))
-        .select(
-            "user_id",
-            F.coalesce(first, F.lit(0.0)).alias("mrr"),
-            *[metric for k in sorted(set(ks)) for metric in _at(k)],
-        )
-    )
 
 
-def coverage(recommendations: DataFrame, *, k: int, products: int) -> DataFrame:
-    """Share of `products` that stand among the first k of anybody: one row, `coverage` (double, 0 to 1)."""
-    shown = ranked(recommendations).where(F.col("rank") <= k).select("product_id").distinct()
-    return shown.agg(F.coalesce(F.try_divide(F.count("product_id"), F.lit(products)), F.lit(0.0)).alias("coverage"))
+def _gain() -> Column:
+    return (F.pow(F.lit(2.0), F.col("relevance")) - 1) / F.log2(F.col("place").cast("double") + 1)
+
+
+def _until(k: int, value: Column) -> Column:
+    """Sum of a value over the first k places."""
+    return F.coalesce(F.sum(F.when(F.col("place") <= k, value)), F.lit(0.0))
 
 
 def _at(k: int) -> list[Column]:
-    """The metrics of the first k places, from `found` (rank, hits, relevance; in order), `ideal` and `size`."""
-    near = F.filter("found", lambda hit: hit["rank"] <= k)
-    hits = F.size(near).cast("double")
-    least = F.least(F.col("size"), F.lit(k)).cast("double")
-    precisions = _sum(F.transform(near, lambda hit: hit["hits"] / hit["rank"]))
-    gain = _sum(F.transform(near, lambda hit: _gain(hit["relevance"], hit["rank"])))
-    best = _sum(F.transform(F.slice("ideal", 1, k), lambda relevance, place: _gain(relevance, place + 1)))
+    hits, size = F.col(f"hits_{k}"), F.col("size")
     return [
         (hits / k).alias(f"precision@{k}"),
-        (hits / F.col("size")).alias(f"recall@{k}"),
+        (hits / size).alias(f"recall@{k}"),
         (hits > 0).cast("double").alias(f"hit_rate@{k}"),
-        (precisions / least).alias(f"map@{k}"),
-        (gain / best).alias(f"ndcg@{k}"),
+        (F.col(f"precisions_{k}") / F.least(size, F.lit(k))).alias(f"map@{k}"),
+        (F.col(f"precisions_{k}") / size).alias(f"map_truth@{k}"),
+        (F.col(f"gain_{k}") / F.col(f"ideal_{k}")).alias(f"ndcg@{k}"),
     ]
-
-
-def _gain(relevance: Column, place: Column) -> Column:
-    return (F.pow(F.lit(2.0), relevance) - 1) / F.log2(place.cast("double") + 1)
-
-
-def _sum(values: Column) -> Column:
-    return F.aggregate(values, F.lit(0.0), lambda total, value: total + value)

@@ -1,0 +1,91 @@
+"""`offerlake rank-eval`: judges of anybody's results, on any files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from offerlake.cli.group import Answer
+from offerlake.cli.options import Config, Json, Sets
+
+
+def rank_eval(
+    recommendations: Annotated[
+        str, typer.Option("--recommendations", metavar="FILE", help="user_id, product_id, and rank or score.")
+    ],
+    truth: Annotated[
+        str, typer.Option("--truth", metavar="FILE", help="user_id, product_id; relevance where it is graded.")
+    ],
+    k: Annotated[str, typer.Option("--k", metavar="K,K", help="How many of the first places count.")] = "5,10,20",
+    history: Annotated[
+        str | None, typer.Option("--history", metavar="FILE", help="user_id, product_id: who had what before.")
+    ] = None,
+    products: Annotated[
+        str | None, typer.Option("--products", metavar="FILE", help="product_id, category: the catalogue.")
+    ] = None,
+    segments: Annotated[str | None, typer.Option("--segments", metavar="FILE", help="user_id, segment.")] = None,
+    count_empty_truth: Annotated[
+        bool, typer.Option("--count-empty-truth", help="Users without truth count 0, as in Spark's RankingMetrics.")
+    ] = False,
+    config: Config = None,
+    sets: Sets = None,
+    json: Json = False,
+) -> Answer:
+    """Judge recommendations by what users then did: on Parquet, CSV, JSON lines or Delta, whoever made them.
+
+    Means are over users with at least one truth item; one of them without a recommendation counts 0. Ties are broken by
+    product_id. Intervals are 95 %, by the bootstrap over users (evaluate.bootstrap samples).
+    """
+    from offerlake.config import load_settings
+    from offerlake.errors import ConfigError
+
+    settings = load_settings(config or [], sets or [])
+    if not all(part.strip().isdecimal() and int(part) >= 1 for part in k.split(",")):
+        raise ConfigError(f"--k: got {k!r}", fix="Give whole numbers from 1, such as 5,10,20.")
+    ks = sorted({int(part) for part in k.split(",")})
+    from offerlake.errors import DataError
+    from offerlake.evaluate.rank_eval import Beside, judge
+    from offerlake.given import read_given
+    from offerlake.session import open_session
+
+    spark = open_session(settings.spark, app="rank-eval")
+    pair = {"user_id": "string", "product_id": "string"}
+    places = {"rank": "int", "score": "double"}
+    given = read_given(spark, recommendations, pair | places, option="--recommendations", optional=[*places])
+    if "rank" not in given.columns and "score" not in given.columns:
+        raise DataError(f"--recommendations: {recommendations} has neither rank nor score", fix="Add one of them.")
+    kinds, parts = {"product_id": "string", "category": "string"}, {"user_id": "string", "segment": "string"}
+    found = judge(
+        given,
+        read_given(spark, truth, pair | {"relevance": "double"}, option="--truth", optional=["relevance"]),
+        ks=ks,
+        beside=Beside(
+            history=read_given(spark, history, pair, option="--history") if history else None,
+            products=read_given(spark, products, kinds, option="--products", optional=["category"])
+            if products
+            else None,
+            segments=read_given(spark, segments, parts, option="--segments") if segments else None,
+        ),
+        count_empty_truth=count_empty_truth,
+        samples=settings.evaluate.bootstrap,
+        seed=settings.run.seed,
+    )
+    if not json:
+        _print(found)
+    return Answer(found)
+
+
+def _print(found: Mapping[str, Any]) -> None:
+    parts = {"all": found, "cold": found.get("cold"), **found.get("segments", {})}
+    for part, numbers in parts.items():
+        if not numbers:
+            continue
+        typer.echo(part)
+        for name, value in numbers.items():
+            if isinstance(value, Mapping) or name.endswith(("_low", "_high")):
+                continue
+            low, high = numbers.get(f"{name}_low"), numbers.get(f"{name}_high")
+            shown = "-" if value is None else f"{value}" if isinstance(value, int) else f"{value:.4f}"
+            typer.echo(f"  {name:32} {shown}" + ("" if low is None else f"  [{low:.4f}, {high:.4f}]"))
