@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from py4j.protocol import Py4JJavaError
@@ -114,3 +115,9 @@ def delete(spark: SparkSession, uri: str) -> None:
     """Deletes a file or a folder with all in it; nothing where there is none."""
     system, path = _hadoop(spark, uri)
     system.delete(path, True)
+
+
+def cause(text: str) -> str:
+    """Of the text of an error of Spark's the innermost exception, without its package; else the first line."""
+    causes = re.findall(r"(?:Caused by|\n): [\w.$]*?(\w+(?:Exception|Error)[^\n]*)", text)
+    return str(causes[-1] if causes else text.strip().splitlines()[0])[:200]

@@ -58,9 +58,8 @@ def _readable(where: str, kind: str) -> Iterator[None]:
     try:
         yield
     except (PySparkException, Py4JJavaError) as error:
-        java = str(error.java_exception.getCause() or error.java_exception) if hasattr(error, "java_exception") else ""
-        told = (java or str(error)).strip().partition("\n")[0][:200]
-        raise DataError(f"{where} cannot be read as {kind}: {told}", fix="Look at the file.") from None
+        told = files.cause(str(error))
+        raise DataError(f"{where} cannot be read as {kind}: {told}", fix="Look at the file.") from error
 
 
 def _kind(path: str, option: str) -> str:

@@ -81,8 +81,8 @@ class Lanes:
         self._jobs, self._done, self._work, self._tell = jobs, done, work, tell
         self._graph = {name: before & jobs.keys() for name, before in upstream(jobs).items()}
         self._sorter = TopologicalSorter(self._graph)
-        order, behind = list(jobs), _chains_behind(self._graph)
-        self._rank = {name: (-behind[name], order.index(name)) for name in order}
+        behind = _chains_behind(self._graph)
+        self._rank = {name: (-behind[name], place) for place, name in enumerate(jobs)}
         self._ready: list[str] = []
         self._changed: set[str] = set()
         self._ended = 0

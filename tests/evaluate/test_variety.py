@@ -42,6 +42,12 @@ def test_lists_by_hand(spark: SparkSession) -> None:
     assert (found["w"]["diversity@3"], found["w"]["novelty@3"]) == (None, 1.0)
 
 
+def test_coverage_is_the_share_of_the_catalogue_shown(spark: SparkSession) -> None:
+    catalogue = spark.createDataFrame([(name,) for name in "abcdefghij"], "product_id string")
+
+    assert of_all(pairs(spark, {"u": "abc", "v": "ad"}), catalogue, ks=[2])["coverage@2"] == pytest.approx(0.3)
+
+
 def test_coverage_and_gini(spark: SparkSession) -> None:
     catalogue = spark.createDataFrame([(name,) for name in "abcd"], "product_id string")
 

@@ -39,13 +39,11 @@ def rank_eval(
     product_id. Intervals are 95 %, by the bootstrap over users (evaluate.bootstrap samples).
     """
     from offerlake.config import load_settings
-    from offerlake.errors import ConfigError
+    from offerlake.errors import ConfigError, DataError
 
     settings = load_settings(config or [], sets or [])
     if not all(part.strip().isdecimal() and int(part) >= 1 for part in k.split(",")):
         raise ConfigError(f"--k: got {k!r}", fix="Give whole numbers from 1, such as 5,10,20.")
-    ks = sorted({int(part) for part in k.split(",")})
-    from offerlake.errors import DataError
     from offerlake.evaluate.rank_eval import Beside, judge
     from offerlake.given import read_given
     from offerlake.session import open_session
@@ -60,7 +58,7 @@ def rank_eval(
     found = judge(
         given,
         read_given(spark, truth, pair | {"relevance": "double"}, option="--truth", optional=["relevance"]),
-        ks=ks,
+        ks=[int(part) for part in k.split(",")],
         beside=Beside(
             history=read_given(spark, history, pair, option="--history") if history else None,
             products=read_given(spark, products, kinds, option="--products", optional=["category"])

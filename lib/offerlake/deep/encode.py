@@ -62,11 +62,11 @@ def learn(frame: DataFrame, *, vocabulary: int) -> Encoding:
         DataError: There are no rows.
     """
     parts = frame.select(*[F.col(name).cast("double") for name in NUMERIC]).mapInArrow(_summed, _SUMMED).collect()
-    moments = reduce(_added, (_Moments(*(np.array(part[name]) for name in _Moments._fields)) for part in parts), _NONE)
-    if not moments.rows.any():
+    if not parts:
         raise DataError(
             "examples: no training rows", fix="Run the experiment longer, or set a later response.test_from."
         )
+    moments = reduce(_added, (_Moments(*(np.array(part[name]) for name in _Moments._fields)) for part in parts))
     return Encoding(
         means=tuple(_stable(mean) for mean in moments.mean),
         scales=tuple(_stable(x) or 1.0 for x in np.sqrt(moments.squares / np.maximum(moments.known, 1))),
@@ -75,19 +75,19 @@ def learn(frame: DataFrame, *, vocabulary: int) -> Encoding:
 
 
 class _Moments(NamedTuple):
-    """Of each number: rows, those that have it, its mean there, and the sum of squared deviations from it."""
+    """Of each number: in how many rows it is, its mean there, and the sum of squared deviations from it."""
 
-    rows: npt.NDArray[np.float64]
     known: npt.NDArray[np.float64]
     mean: npt.NDArray[np.float64]
     squares: npt.NDArray[np.float64]
 
 
 _SUMMED = ", ".join(f"{name} array<double>" for name in _Moments._fields)
-_NONE = _Moments(*np.zeros((4, len(NUMERIC))))
+_NONE = _Moments(*np.zeros((3, len(NUMERIC))))
 
 
 def _summed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The moments of a partition; nothing of one without rows."""
     found = _NONE
     for batch in batches:
         x = np.column_stack([_squeezed(_doubles(batch.column(name))) for name in NUMERIC])
@@ -95,8 +95,9 @@ def _summed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         known = there.sum(axis=0).astype(np.float64)
         mean = np.where(there, x, 0.0).sum(axis=0) / np.maximum(known, 1)
         squares = (np.where(there, x - mean, 0.0) ** 2).sum(axis=0)
-        found = _added(found, _Moments(np.full(len(NUMERIC), float(len(x))), known, mean, squares))
-    yield pa.RecordBatch.from_pylist([{name: part.tolist() for name, part in found._asdict().items()}])
+        found = _added(found, _Moments(known, mean, squares))
+    if found is not _NONE:
+        yield pa.RecordBatch.from_pylist([{name: part.tolist() for name, part in found._asdict().items()}])
 
 
 def _added(one: _Moments, other: _Moments) -> _Moments:
@@ -104,7 +105,7 @@ def _added(one: _Moments, other: _Moments) -> _Moments:
     known, apart = one.known + other.known, other.mean - one.mean
     share = other.known / np.maximum(known, 1)
     squares = one.squares + other.squares + apart**2 * one.known * share
-    return _Moments(one.rows + other.rows, known, one.mean + apart * share, squares)
+    return _Moments(known, one.mean + apart * share, squares)
 
 
 def _squeezed(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

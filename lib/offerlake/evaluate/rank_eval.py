@@ -61,8 +61,9 @@ def judge(
         ConfigError: A k is below 1.
         DataError: Nobody has a truth item, or there are too many segments.
     """
-    scored = per_user(recommendations, truth, ks=ks).cache()
-    lists = ranked(recommendations).select("user_id").distinct()
+    shown = ranked(recommendations).cache()
+    scored = per_user(shown, truth, ks=ks).cache()
+    lists = shown.select("user_id").distinct()
     with_truth = scored.select("user_id")
     empty = lists.join(with_truth, on="user_id", how="left_anti").cache()
     counts = {
@@ -74,19 +75,19 @@ def judge(
     zeros = [F.lit(0.0).alias(name) for name in scored.columns if name != "user_id"]
     judged = scored.unionByName(empty.select("user_id", *zeros)) if count_empty_truth else scored
     found = _means(judged, samples=samples, seed=seed) | counts
-    found |= _variety(recommendations, truth, judged, sorted(set(ks)), beside, samples=samples, seed=seed)
+    found |= _variety(shown, truth, judged, sorted(set(ks)), beside, samples=samples, seed=seed)
     if beside.history is not None:
         had = beside.history.select("user_id").distinct()
         found["cold"] = _means(judged.join(had, on="user_id", how="left_anti"), samples=samples, seed=seed)
     if beside.segments is not None:
         found["segments"] = _by_segment(judged, beside.segments, samples=samples, seed=seed)
-    for frame in (scored, empty):
+    for frame in (shown, scored, empty):
         frame.unpersist()
     return found
 
 
 def _variety(
-    recommendations: DataFrame,
+    shown: DataFrame,
     truth: DataFrame,
     judged: DataFrame,
     ks: Sequence[int],
@@ -96,7 +97,7 @@ def _variety(
     seed: int,
 ) -> dict[str, Any]:
     """Of the lists of judged users."""
-    theirs = recommendations.join(judged.select("user_id"), on="user_id", how="left_semi")
+    theirs = shown.join(judged.select("user_id"), on="user_id", how="left_semi")
     found: dict[str, Any] = {}
     if beside.history is not None or beside.products is not None:
         lists = per_list(theirs, ks=ks, history=beside.history, products=beside.products).cache()

@@ -18,16 +18,14 @@ from collections.abc import Sequence
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from offerlake.evaluate.ranking import ranked
-
 
 def per_list(
-    recommendations: DataFrame, *, ks: Sequence[int], history: DataFrame | None, products: DataFrame | None
+    shown: DataFrame, *, ks: Sequence[int], history: DataFrame | None, products: DataFrame | None
 ) -> DataFrame:
     """The metrics of each list.
 
     Args:
-        recommendations: What `ranking.ranked` takes.
+        shown: What `ranking.ranked` gives.
         ks: How many of the first places count.
         history: user_id, product_id: who had what before; None: no novelty and popularity.
         products: product_id, category; None: no diversity.
@@ -35,7 +33,7 @@ def per_list(
     Returns:
         user_id, and one double a metric: `novelty@k`, `popularity@k`, `diversity@k`.
     """
-    shown = ranked(recommendations).where(F.col("rank") <= max(ks))
+    shown = shown.where(F.col("rank") <= max(ks))
     metrics: list[Column] = []
     if history is not None:
         shown = shown.join(popularity(history), on="product_id", how="left")
@@ -76,24 +74,24 @@ def popularity(history: DataFrame) -> DataFrame:
     )
 
 
-def of_all(recommendations: DataFrame, catalogue: DataFrame, *, ks: Sequence[int]) -> dict[str, float]:
+def of_all(shown: DataFrame, catalogue: DataFrame, *, ks: Sequence[int]) -> dict[str, float]:
     """`coverage@k` and `gini@k`, each 0 to 1; nothing for a catalogue without products.
 
     Args:
-        recommendations: What `ranking.ranked` takes.
+        shown: What `ranking.ranked` gives.
         catalogue: product_id: what could have been shown; products that are not in it do not count.
         ks: How many of the first places count.
     """
     counts = [F.count_if(F.col("rank") <= k).alias(f"n_{k}") for k in ks]
-    shown = ranked(recommendations).groupBy("product_id").agg(*counts)
-    every = catalogue.select("product_id").distinct().join(shown, on="product_id", how="left").na.fill(0)
+    times = shown.groupBy("product_id").agg(*counts)
+    every = catalogue.select("product_id").distinct().join(times, on="product_id", how="left").na.fill(0).cache()
     found: dict[str, float] = {}
     for k in ks:
         # Products that were shown as often as one another are one row.
         rows = every.groupBy(f"n_{k}").agg(F.count(F.lit(1)).alias("products")).orderBy(f"n_{k}").collect()
         number, total = sum(row["products"] for row in rows), sum(row[f"n_{k}"] * row["products"] for row in rows)
         if not number:
-            return {}
+            break
         found[f"coverage@{k}"] = sum(row["products"] for row in rows if row[f"n_{k}"]) / number
         below, area = 0, 0.0
         for row in rows:
@@ -101,4 +99,5 @@ def of_all(recommendations: DataFrame, catalogue: DataFrame, *, ks: Sequence[int
             area += row["products"] * (2 * below + here)
             below += here
         found[f"gini@{k}"] = 1 - area / (number * total) if total else 0.0
+    every.unpersist()
     return found

@@ -14,7 +14,7 @@ from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import SparkSession
 
 from offerlake.errors import DataError, EnvironmentProblem
-from offerlake.files import head
+from offerlake.files import cause, head
 from offerlake.ingest.mapping import NEVER_NONE
 
 _BZIP2 = b"BZh"
@@ -101,7 +101,7 @@ def looking(name: str, pattern: str) -> Iterator[None]:
         yield
     except (PySparkException, Py4JJavaError) as error:
         fix = _OPEN_IT if _closed(str(error)) else "See that it can be read, or mend its * and brackets in the mapping."
-        raise DataError(f"feed {name}: path {pattern!r}: {_cause(str(error))}", fix=fix) from error
+        raise DataError(f"feed {name}: path {pattern!r}: {cause(str(error))}", fix=fix) from error
 
 
 @contextmanager
@@ -115,7 +115,7 @@ def explained(name: str, file: str = "a file") -> Iterator[None]:
             raise EnvironmentProblem("ingest: no space left on device", fix="Free space and run again.") from error
         named = re.search(r"\b(?:file|hdfs|s3a?|gs|abfss?|dbfs):/\S*?/([^/\s]+?)[.;:,]*(?=\s|$)", text)
         raise DataError(
-            f"feed {name}: {unquote(named.group(1)) if named else file} cannot be read: {_cause(text)}",
+            f"feed {name}: {unquote(named.group(1)) if named else file} cannot be read: {cause(text)}",
             fix=_OPEN_IT if _closed(text) else _LAND_IT,
         ) from error
 
@@ -133,9 +133,3 @@ def check_packed(spark: SparkSession, name: str, files: Iterable[File]) -> None:
 
 def _closed(text: str) -> bool:
     return any(sign in text for sign in _CLOSED)
-
-
-def _cause(text: str) -> str:
-    """The innermost exception that the text names, without its package; else the first line."""
-    causes = re.findall(r"(?:Caused by|\n): [\w.$]*?(\w+(?:Exception|Error)[^\n]*)", text)
-    return str(causes[-1] if causes else text.strip().splitlines()[0])[:200]
