@@ -16,6 +16,7 @@ from offerlake.config import Settings, load_settings
 from offerlake.errors import ConfigError, MissingTableError
 from offerlake.lanes import Progress
 from offerlake.ledger import published_runs, run_id_of
+from offerlake.parallel import side_by_side
 from offerlake.quality.expectations import load_expectations
 from offerlake.schemas import TABLES
 from offerlake.tables import Lake
@@ -148,12 +149,18 @@ def results(spark: SparkSession, settings: Settings, run_id: str) -> dict[str, A
     found: dict[str, Any] = {
         "lake": settings.run.lake,
         "report": str(newest_report(settings.run.lake)),
-        "tables": {name: lake.read(name).count() for name in TABLES if lake.exists(name)},
+        "tables": _sizes(lake),
         "metrics": numbers,
     }
     if any(name.startswith(share) for name in numbers):
         found["oracle_share"] = {name.removeprefix(share): x for name, x in numbers.items() if name.startswith(share)}
     return found
+
+
+def _sizes(lake: Lake) -> dict[str, int]:
+    """The rows of each table that is there."""
+    there = [name for name in TABLES if lake.exists(name)]
+    return dict(zip(there, side_by_side(lambda name: lake.read(name).count(), there), strict=True))
 
 
 def _numbers(lake: Lake, run_id: str) -> dict[str, float | None]:

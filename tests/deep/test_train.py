@@ -88,6 +88,7 @@ def test_a_rank_is_repeatable_on_a_gpu_too_and_puts_back_what_was(
         return Trained(folder.encode(), ())
 
     monkeypatch.setattr("offerlake.deep.train._train", ranked)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for before in (None, ":0:0"):
         monkeypatch.delenv(name, raising=False)
         if before is not None:

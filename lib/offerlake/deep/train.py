@@ -10,7 +10,7 @@ import hashlib
 import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -253,13 +253,23 @@ def _device() -> torch.device:
 
 @contextmanager
 def _repeatable() -> Iterator[None]:
-    """One thread a rank and deterministic kernels; puts back what was, for a rank in the driver's process.
+    """One thread a rank, and on a GPU deterministic kernels; puts back what was, for a rank in the driver's process.
 
-    On a GPU torch multiplies matrices deterministically only where cuBLAS's workspace is set before the first one.
+    One thread is what a CPU needs; there torch's switch would only load its compiler, seconds a rank. On a GPU torch
+    multiplies matrices deterministically only where cuBLAS's workspace is set before the first one.
     """
-    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    workspace = os.environ.get(_CUBLAS_WORKSPACE)
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    try:
+        with _deterministic_kernels() if torch.cuda.is_available() else nullcontext():
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def _deterministic_kernels() -> Iterator[None]:
+    strict, workspace = torch.are_deterministic_algorithms_enabled(), os.environ.get(_CUBLAS_WORKSPACE)
     torch.use_deterministic_algorithms(mode=True)
     os.environ[_CUBLAS_WORKSPACE] = ":4096:8"
     try:
@@ -269,4 +279,3 @@ def _repeatable() -> Iterator[None]:
         if workspace is not None:
             os.environ[_CUBLAS_WORKSPACE] = workspace
         torch.use_deterministic_algorithms(mode=strict)
-        torch.set_num_threads(threads)

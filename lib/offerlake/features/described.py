@@ -9,8 +9,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from offerlake.config import FeatureSettings
-from offerlake.features.offer_context import scope_history, with_context
+from offerlake.features.offer_context import scope_history, with_context, with_terms
 from offerlake.features.users import user_features
+from offerlake.schemas.gold import USER_FEATURE_COLUMNS
 
 
 def described(
@@ -26,6 +27,7 @@ def described(
     products: DataFrame,
     users: DataFrame,
     features: FeatureSettings,
+    outcome: DataFrame | None = None,
 ) -> DataFrame:
     """Adds the USER_FEATURE_COLUMNS and OFFER_CONTEXT_COLUMNS as of `shown_date`.
 
@@ -43,6 +45,7 @@ def described(
         products: Silver, whole.
         users: Silver, whole.
         features: Smoothing.
+        outcome: Further columns of each row, by exposure_id.
 
     Returns:
         shown, one row for each, with as_of (its shown_date) and the columns.
@@ -65,4 +68,7 @@ def described(
         clicks=clicks,
         order_lines=order_lines,
     )
-    return with_context(dated.join(features_of, on=["as_of", "user_id"], how="inner"), history, offers=offers)
+    # The features come last: until then rows are narrow, and cheap to shuffle.
+    labelled = dated if outcome is None else dated.join(outcome, on="exposure_id", how="inner")
+    told = with_terms(labelled, history, offers=offers).join(features_of, on=["as_of", "user_id"], how="inner")
+    return with_context(told, [*labelled.columns, *[column.name for column in USER_FEATURE_COLUMNS]])

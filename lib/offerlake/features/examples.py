@@ -84,6 +84,13 @@ def examples(
         contact_cost: Money a message by channel; others cost nothing.
     """
     final = known.where(F.col("final"))
+    outcome = labels(
+        final,
+        order_lines=order_lines,
+        redemptions=redemptions,
+        products=products,
+        margin_rate=features.margin_rate,
+    )
     told = described(
         final,
         as_ofs=as_ofs,
@@ -96,18 +103,12 @@ def examples(
         products=products,
         users=users,
         features=features,
-    )
-    outcome = labels(
-        final,
-        order_lines=order_lines,
-        redemptions=redemptions,
-        products=products,
-        margin_rate=features.margin_rate,
+        outcome=outcome,
     )
     contact = F.when(F.col("offer_id").isNotNull(), contact_cost_of(F.col("channel"), contact_cost)).otherwise(F.lit(0))
     use = F.col("redeemed") * F.col("fixed_cost").cast("decimal(18,4)")
     return EXAMPLES.select(
-        told.join(outcome, on="exposure_id", how="inner")
-        .withColumn("treatment", F.col("offer_id").isNotNull().cast("int"))
-        .withColumn("margin", F.col("goods_margin") - use - contact)
+        told.withColumn("treatment", F.col("offer_id").isNotNull().cast("int")).withColumn(
+            "margin", F.col("goods_margin") - use - contact
+        )
     )

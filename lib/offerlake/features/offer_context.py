@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -51,7 +53,7 @@ def offer_context(
         clicks=clicks,
         order_lines=order_lines,
     )
-    return with_context(pairs, history, offers=offers)
+    return with_context(with_terms(pairs, history, offers=offers), pairs.columns)
 
 
 def scope_history(
@@ -118,19 +120,27 @@ def scope_history(
     )
 
 
-def with_context(pairs: DataFrame, history: DataFrame, *, offers: DataFrame) -> DataFrame:
-    """Puts the columns together: pairs as in `offer_context`, history as `scope_history` gives it."""
+def with_terms(pairs: DataFrame, history: DataFrame, *, offers: DataFrame) -> DataFrame:
+    """Adds what `with_context` reads of the offer, and of the user's history with its scope.
+
+    Args:
+        pairs: as_of, user_id, offer_id, and columns of their own: few, for they are shuffled.
+        history: What `scope_history` gives.
+        offers: Silver, whole; the version known as of each pair's day counts.
+    """
     terms = versions(
         offers.withColumn("scoped", F.col("scope") != "all"),
         "offer_id",
         ["kind", "campaign_type", "depth", "min_spend", "cost_per_redemption", "scoped"],
     )
-    made = [column.name for column in OFFER_CONTEXT_COLUMNS if column.name != "channel"]
-    kept = pairs.columns
-    joined = with_version(pairs, terms, "offer_id", day="as_of").join(history, on=list(_PAIR), how="left")
+    return with_version(pairs, terms, "offer_id", day="as_of").join(history, on=list(_PAIR), how="left")
+
+
+def with_context(told: DataFrame, kept: Sequence[str]) -> DataFrame:
+    """Puts the columns together: of rows with `with_terms` and `OF_USER`, those `kept` and OFFER_CONTEXT_COLUMNS."""
     columns = _columns()
-    types = {column.name: column.type for column in OFFER_CONTEXT_COLUMNS}
-    return joined.select(*kept, *[columns[name].cast(types[name]).alias(name) for name in made])
+    made = {column.name: column.type for column in OFFER_CONTEXT_COLUMNS if column.name != "channel"}
+    return told.select(*kept, *[columns[name].cast(type_).alias(name) for name, type_ in made.items()])
 
 
 def _scope_id() -> Column:
