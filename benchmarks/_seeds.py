@@ -41,11 +41,11 @@ def options(description: str, *, seeds: int, users: int) -> argparse.Namespace:
 def finished(seed: int, name: str, chosen: argparse.Namespace, *sets: str) -> Seed:
     """The demo of a seed in the folder `<dir>/<name><seed>`, run unless it has been.
 
-    Without the deep model: it has no part in the assignment.
+    Without the deep model, customer value and segments: they have no part in the assignment.
     """
     places = demo.Places.beside(str(chosen.dir / f"{name}{seed}" / "lake"))
     places.lake.parent.mkdir(parents=True, exist_ok=True)
-    own = ["deep.enabled=false", *sets, *chosen.sets]
+    own = ["deep.enabled=false", "clv.enabled=false", "segments.enabled=false", *sets, *chosen.sets]
     settings = demo.demo_settings("shop", places, users=chosen.users, seed=seed, sets=own)
     spark = open_session(settings.spark)
     lake = Lake(spark, settings.run.lake)
