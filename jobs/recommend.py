@@ -5,9 +5,10 @@ from __future__ import annotations
 from pyspark.ml.recommendation import ALSModel
 from pyspark.sql import functions as F
 
+from offerlake.features.catalogue import known_products
 from offerlake.job import Context, Job, main
 from offerlake.recommend.baselines import popularity
-from offerlake.recommend.topn import Rule, catalogue, recommend
+from offerlake.recommend.topn import Rule, catalogue, recommend, showable
 from offerlake.schemas.gold import CANDIDATES
 
 
@@ -20,13 +21,15 @@ def run(ctx: Context) -> None:
     trained = ctx.model("als")
     model = ALSModel.load(trained.file("model"))
     popular = popularity(interactions, as_of=ctx.as_of, days=settings.popularity_days)
+    known = known_products(ctx.read("products"), as_of=ctx.as_of)
+    shown = showable(known, blocked=settings.blocked_categories)
     found = recommend(
         ctx.read("user_features").where(today),
         interactions,
         user_factors=model.userFactors,
         user_index=ctx.read("user_index"),
         product_index=product_index,
-        products=catalogue(model.itemFactors, product_index, popular),
+        products=catalogue(model.itemFactors, product_index, popular, shown),
         rule=Rule.of(settings, own_weight=trained.settings["own_weight"]),
     )
     rows = ctx.write(
@@ -37,7 +40,7 @@ def run(ctx: Context) -> None:
 
 JOB = Job(
     name="recommend",
-    reads=("user_features", "interactions", "user_index", "product_index", "model:als"),
+    reads=("user_features", "interactions", "user_index", "product_index", "products", "model:als"),
     writes=("candidates",),
     run=run,
 )

@@ -11,10 +11,12 @@ from pyspark.sql import functions as F
 from offerlake.evaluate.bootstrap import poisson_means
 from offerlake.evaluate.ranking import per_user
 from offerlake.evaluate.selection import choose
+from offerlake.features.catalogue import known_products
 from offerlake.features.interactions import interactions
 from offerlake.job import Context, Job, main
 from offerlake.recommend.als import fit, ratings
 from offerlake.recommend.judged import bought_after, contenders
+from offerlake.recommend.topn import showable
 
 KS = (10,)
 METRIC = "ndcg@10"
@@ -48,7 +50,10 @@ def judge(ctx: Context, users: DataFrame, products: DataFrame) -> float:
         return settings.own_weights[-1]
     truth = bought_after(before, lines, cut=cut, as_of=ctx.as_of, mode=settings.mode).cache()
     buyers = truth.select("user_id").distinct()
-    found = contenders(buyers, before, cut=cut, user_index=users, product_index=products, settings=settings, seed=seed)
+    shown = showable(known_products(ctx.read("products"), as_of=cut), blocked=settings.blocked_categories)
+    found = contenders(
+        buyers, before, cut=cut, user_index=users, product_index=products, shown=shown, settings=settings, seed=seed
+    )
     ours = {weight: per_user(rows, truth, ks=KS).cache() for weight, rows in found.ours.items()}
     chosen = choose(ours, metric=METRIC, default=settings.own_weights[-1], seed=seed)
     judged = {"recommend": chosen.judged} | {
@@ -74,7 +79,7 @@ def judge(ctx: Context, users: DataFrame, products: DataFrame) -> float:
 
 JOB = Job(
     name="train_als",
-    reads=("interactions", "user_index", "product_index", "clicks", "order_lines"),
+    reads=("interactions", "user_index", "product_index", "clicks", "order_lines", "products"),
     writes=("model:als",),
     run=run,
 )

@@ -191,7 +191,16 @@ class RecommendSettings(_Section):
     own_weights: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
     popularity_days: Positive
     block_users: Positive
+    per_category: Positive | None
+    blocked_categories: tuple[str, ...]
+    price_band: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]] | None
     holdout_days: Positive
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.price_band and self.price_band[0] >= self.price_band[1]:
+            raise ValueError(f"price_band: {self.price_band[0]} is not below {self.price_band[1]}")
+        return self
 
 
 class ResponseSettings(_Section):

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 AS_OF = date(2025, 3, 1)
 EACH = 6
@@ -33,3 +34,9 @@ def index(spark: SparkSession, frame: DataFrame, key: str) -> DataFrame:
     """Numbers against the order of the ids, so that a mix-up of number and place shows."""
     ids = sorted({row[0] for row in frame.select(key).collect()}, reverse=True)
     return spark.createDataFrame([(name, 3 * place) for place, name in enumerate(ids)], f"{key} string, idx int")
+
+
+def shown(product_index: DataFrame) -> DataFrame:
+    """All products may be shown; those of a kind are a category, and no price is known."""
+    kind = F.regexp_extract("product_id", "^[a-z]+", 0).alias("category")
+    return product_index.select("product_id", kind, F.lit(None).cast("double").alias("price"))

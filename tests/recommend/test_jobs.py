@@ -50,6 +50,13 @@ def order_lines(spark: SparkSession) -> DataFrame:
     )
 
 
+def products(rated: DataFrame) -> DataFrame:
+    """The products of the interactions, all of one category."""
+    known = rated.select("product_id").distinct()
+    blank = {name: F.lit(None) for name in ("name", "brand", "price", "unit_cost", "description", "stock")}
+    return known.withColumns({"arrived_at": F.lit(JANUARY), "category": F.lit("all"), **blank})
+
+
 @pytest.fixture(scope="module")
 def shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Settings, Lake]]:
     """A lake with what the two jobs read."""
@@ -85,6 +92,7 @@ def shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Calla
             "user_features": table("user_features").select(features.withColumns(blank)),
             "user_index": made.index(spark, rated, "user_id"),
             "product_index": made.index(spark, rated, "product_id"),
+            "products": table("products").select(products(rated)),
         }.items():
             lake.write(name, frame)
         return settings, lake

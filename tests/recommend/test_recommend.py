@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,7 @@ from offerlake.errors import DataError
 from offerlake.recommend.als import fit, ratings
 from offerlake.recommend.baselines import frequency, popularity
 from offerlake.recommend.judged import bought_after, contenders
-from offerlake.recommend.topn import Catalogue, Rule, _blocks, best_of_block, catalogue, recommend
+from offerlake.recommend.topn import Catalogue, Rule, _blocks, best_of_block, catalogue, recommend, showable
 from recommend import made
 
 
@@ -41,7 +41,9 @@ def run(
         user_factors=model.userFactors,
         user_index=user_index,
         product_index=product_index,
-        products=catalogue(model.itemFactors, product_index, popularity(frame, as_of=made.AS_OF, days=28)),
+        products=catalogue(
+            model.itemFactors, product_index, popularity(frame, as_of=made.AS_OF, days=28), made.shown(product_index)
+        ),
         rule=Rule.of(settings, own_weight=1.0),
     ).collect()
     assert len(rows) == len({row["user_id"] for row in rows})
@@ -181,6 +183,8 @@ def test_ties_go_to_the_smaller_id_and_scores_are_rounded() -> None:
         factors=np.array([[0.5], [0.5000001], [0.25], [0.5]], dtype=np.float32),
         popularity=np.array([0.1, 0.2, 0.3, 0.3], dtype=np.float32),
         place=np.array([0, 1, 2, 3]),
+        category=np.zeros(4, dtype=np.int64),
+        price=np.full(4, np.nan, dtype=np.float32),
     )
     block = pa.table(
         {
@@ -199,6 +203,97 @@ def test_ties_go_to_the_smaller_id_and_scores_are_rounded() -> None:
         ("c", 0.5, "own"),
     ]
     assert [(i["product_id"], i["score"]) for i in found[1]] == [("c", 0.3), ("d", 0.3), ("b", 0.2)]
+
+
+def naive(block: pa.Table, products: Catalogue, rule: Rule) -> list[list[str]]:
+    """What `best_of_block` is to show, a user and a product at a time."""
+    lists = []
+    for row in block.to_pylist():
+        own = {int(products.place[i]): w for i, w in zip(row["bought"] or [], row["weights"] or [], strict=True)}
+        own = {place: weight for place, weight in own.items() if place >= 0}
+        prices = [float(products.price[place]) for place in own if not np.isnan(products.price[place])]
+        scored = []
+        for place, name in enumerate(products.ids):
+            score = float(products.popularity[place])
+            if row["features"] is not None:
+                score = float(np.dot(np.float32(row["features"]), products.factors[place]))
+            if place in own:
+                score += rule.own_weight * np.log1p(own[place]) + (1000 if rule.mode == "replenish" else 0)
+                if rule.mode == "discover":
+                    continue
+            elif rule.price_band and prices and not np.isnan(products.price[place]):
+                low, high = (times * np.mean(prices) for times in rule.price_band)
+                if not low <= products.price[place] <= high:
+                    continue
+            scored.append((-round(score, 5), name, int(products.category[place])))
+        shown: list[str] = []
+        of: dict[int, int] = {}
+        for _, name, category in sorted(scored):
+            if len(shown) < rule.n and (rule.per_category is None or of.get(category, 0) < rule.per_category):
+                shown.append(name)
+                of[category] = of.get(category, 0) + 1
+        lists.append(shown)
+    return lists
+
+
+@pytest.mark.parametrize("per_category", [None, 1, 3])
+@pytest.mark.parametrize("mode", ["replenish", "discover", "both"])
+def test_the_best_are_those_of_a_plain_loop(
+    mode: Literal["replenish", "discover", "both"], per_category: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With strips and heaps of candidates so small that each way through the code is taken, and many ties."""
+    monkeypatch.setattr("offerlake.recommend.topn._STRIP", 16)
+    monkeypatch.setattr("offerlake.recommend.topn._HELD", 2)
+    random = np.random.default_rng(5)
+    size, users, rank = 150, 12, 2
+    prices = random.integers(1, 60, size).astype(np.float32)
+    prices[::7] = np.nan
+    products = Catalogue(
+        ids=np.array([f"p{i:03}" for i in range(size)], dtype=object),
+        factors=random.integers(-4, 5, (size, rank)).astype(np.float32) / 4,
+        popularity=random.integers(0, 5, size).astype(np.float32) / 4,
+        place=np.where(np.arange(2 * size) % 2, -1, np.arange(2 * size) // 2),
+        category=np.sort(random.integers(0, 4, size)) ** 2,
+        price=prices,
+    )
+    bought = [random.choice(2 * size, random.integers(0, 9), replace=False).tolist() for _ in range(users)]
+    block = pa.table(
+        {
+            "user_id": [f"u{i}" for i in range(users)],
+            "features": pa.array(
+                [None if i % 4 == 0 else random.integers(-4, 5, rank).tolist() for i in range(users)],
+                pa.list_(pa.float32()),
+            ),
+            "bought": pa.array(bought, pa.list_(pa.int32())),
+            "weights": pa.array([[float(i % 3) for i in row] for row in bought], pa.list_(pa.float64())),
+        }
+    )
+    for n, band in ((1, None), (6, (0.5, 2.0)), (40, (0.9, 1.2)), (500, None)):
+        rule = Rule(n, mode, 0.5, users, per_category, band)
+        found = best_of_block(block, products, rule).to_pydict()["items"]
+        assert [[item["product_id"] for item in items] for items in found] == naive(block, products, rule)
+
+
+def test_out_of_stock_and_blocked_categories_are_not_recommended(spark: SparkSession) -> None:
+    products = spark.createDataFrame(
+        [
+            ("tea", "Food > Tea", 2.0, 3),
+            ("gone", "Food > Tea", 2.0, 0),
+            ("owed", "Food > Tea", 2.0, -2),
+            ("unknown", "Food > Tea", None, None),
+            ("gin", "Drinks > Spirits > Gin", 9.0, None),
+            ("water", "Drinks > Water", 1.0, None),
+        ],
+        "product_id string, category string, price double, stock int",
+    )
+
+    def left(blocked: tuple[str, ...]) -> set[tuple[str, str, float | None]]:
+        return {tuple(row) for row in showable(products, blocked=blocked).collect()}
+
+    in_stock = {("tea", "Food", 2.0), ("unknown", "Food", None)}
+    assert left(()) == {*in_stock, ("gin", "Drinks", 9.0), ("water", "Drinks", 1.0)}
+    assert left(("Drinks > Spirits",)) == {*in_stock, ("water", "Drinks", 1.0)}
+    assert left(("Drinks", "Spirits")) == in_stock
 
 
 def test_blocks_are_whole_whatever_the_batches() -> None:
@@ -241,6 +336,7 @@ def test_contenders_are_ranked_without_gaps(spark: SparkSession, small: Recommen
         cut=made.AS_OF,
         user_index=made.index(spark, frame, "user_id"),
         product_index=made.index(spark, frame, "product_id"),
+        shown=made.shown(made.index(spark, frame, "product_id")),
         settings=with_(small, mode=mode),
         seed=7,
     )

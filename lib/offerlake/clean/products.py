@@ -10,6 +10,7 @@ from offerlake.clean.rules import Rules
 from offerlake.schemas import table
 
 FEED, JOB = "products", "clean_products"
+_MOST = 2**31 - 1
 NO_CATEGORY = "unknown"
 """Category of a product that comes without one."""
 
@@ -38,5 +39,6 @@ def parsed(raw: DataFrame, parse: Parser) -> DataFrame:
         parse.money("price", rate),
         parse.money("unit_cost", rate),
         parse.text("description"),
+        parse.integer("stock", low=-_MOST, high=_MOST),  # what was oversold is below 0
     )
     return typed(raw, FEED, cells, [rate.problem])

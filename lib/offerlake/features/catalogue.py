@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
@@ -10,6 +12,21 @@ from offerlake.features.clocks import counts_from, valid_on, versions
 
 POSITION_UNIT = 1_000_000
 """Price positions are summed as whole millionths."""
+
+
+def known_products(products: DataFrame, *, as_of: date) -> DataFrame:
+    """The newest version of each product that was known on a day.
+
+    Args:
+        products: The silver table.
+        as_of: The day.
+
+    Returns:
+        product_id, category, price, stock; one row a product.
+    """
+    columns = ["category", "price", "stock"]
+    dated = versions(products, "product_id", columns).where(valid_on(F.lit(as_of)))
+    return dated.select("product_id", *columns)
 
 
 def price_position(category: Column, price: Column, *also: Column) -> Column:

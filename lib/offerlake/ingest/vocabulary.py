@@ -29,6 +29,7 @@ NAMES: dict[str, str] = {
     "category": "category_code category_id category_name department product_category aisle",
     "brand": "manufacturer vendor",
     "unit_cost": "cost purchase_price cogs",
+    "stock": "inventory stock_level available_units on_hand",
     "description": "text long_description product_description",
     "signup_time": "signup signup_date registered_at registration_date created_at joined_at",
     "gender": "sex",

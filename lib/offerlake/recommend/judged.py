@@ -62,6 +62,7 @@ def contenders(
     cut: date,
     user_index: DataFrame,
     product_index: DataFrame,
+    shown: DataFrame,
     settings: RecommendSettings,
     seed: int,
 ) -> Contenders:
@@ -73,12 +74,13 @@ def contenders(
         cut: The day.
         user_index: user_id, idx.
         product_index: product_id, idx.
+        shown: What `topn.showable` gives as of `cut`.
         settings: As for `candidates`.
         seed: Of ALS.
     """
     model = fit(ratings(before, user_index, product_index), settings=settings, seed=seed)
     popular = popularity(before, as_of=cut, days=settings.popularity_days)
-    products = catalogue(model.itemFactors, product_index, popular)
+    products = catalogue(model.itemFactors, product_index, popular, shown)
 
     def ranked(factors: DataFrame, rule: Rule) -> DataFrame:
         rows = recommend(

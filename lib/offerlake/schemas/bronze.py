@@ -15,6 +15,7 @@ FEEDS: dict[str, tuple[str, ...]] = {
     ),
     "products": (
         "product_id", "arrived_at", "name", "category", "brand", "price", "unit_cost", "currency", "description",
+        "stock",
     ),
     "users": (
         "user_id", "arrived_at", "signup_time", "gender", "age_band", "region", "consent_marketing",

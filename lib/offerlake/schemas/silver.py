@@ -87,6 +87,7 @@ PRODUCTS = Table(
         Col("price", MONEY, "list price of one unit, ≥ 0", null=True),
         Col("unit_cost", MONEY, "what one unit costs the shop, ≥ 0", null=True),
         Col("description", "string", "text", null=True),
+        Col("stock", "int", "units that can be sold; 0 or less: not recommended; null: not known", null=True),
     ),
 )
 
