@@ -28,7 +28,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from offerlake.config import load_settings
-from offerlake.recommend.topn import Rule, catalogue, recommend
+from offerlake.recommend.blocks import Rule
+from offerlake.recommend.topn import catalogue, recommend
 from offerlake.session import open_session
 
 BOUGHT, CATEGORIES, PER_CATEGORY = 20, 40, 10

@@ -8,7 +8,8 @@ from pyspark.sql import functions as F
 from offerlake.features.catalogue import known_products
 from offerlake.job import Context, Job, main
 from offerlake.recommend.baselines import popularity
-from offerlake.recommend.topn import Rule, catalogue, recommend, showable
+from offerlake.recommend.blocks import Rule
+from offerlake.recommend.topn import catalogue, recommend, showable
 from offerlake.schemas.gold import CANDIDATES
 
 

@@ -6,6 +6,7 @@ from datetime import date
 
 from offerlake.evaluate.checks import Check
 from offerlake.evaluate.facts import Example, Facts, Feed, Group, JobRun, Number, Promise, Rejection, Segment, Stage
+from offerlake.evaluate.picks import Customer, Picks
 
 CALIBRATION = (
     (0.012, 0.011),
@@ -152,6 +153,15 @@ def facts() -> Facts:
                 ("value=2.4100", "cost=0.3900", "uplift=0.0420", "p_redeem=0.1210", "price=0.8700"),
             ),
             Example("u0004321", "model", "app_points_200", "points", 200.0, (), ("value=1.1000", "cost=0.0180")),
+        ),
+        picks=Picks(
+            users=19_566,
+            products=1_480,
+            catalogue=2_000,
+            sources={"own": 98_000, "als": 280_000, "popular": 0},
+            customers=(
+                Customer("u0000042", ("Mountain coffee", "<b>Oats</b>"), (("Oats", "own"), ("Green tea", "als"))),
+            ),
         ),
         stages=(Stage("prospect", 11311, 0.5781), Stage("loyal", 8255, 0.4219)),
         segments=(

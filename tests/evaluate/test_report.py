@@ -272,6 +272,29 @@ def test_no_clicks_are_mentioned() -> None:
     assert "There are no clicks" in said.text
 
 
+def test_what_is_recommended_and_why(page: Page, content: str) -> None:
+    assert "19,566 customers have a list; 1,480 of 2,000 products are on one at least (74.0 %)." in page.text
+    assert "Customers alike bought it280,00074.1 %" in page.text
+    assert "Popular of late" not in page.text
+    assert "u0000042Mountain coffee<b>Oats</b>Oats (bought before)Green tea (customers alike bought it)" in "".join(
+        line.strip() for line in page.text.splitlines()
+    )
+    assert "<b>Oats" not in content
+
+
+def test_without_recommendations_nothing_is_said_of_them() -> None:
+    assert "What is recommended" not in Page(render(replace(facts(), picks=None))).text
+
+
+def test_lift_is_over_what_everybody_buys(page: Page) -> None:
+    """0.081 / 0.021, 0.064 / 0.021 and 1."""
+    assert re.findall(r"to [\d.]+ %(\d\.\d\d)\d+\.\d %", page.text[page.text.index("Ways to pick ten") :]) == [
+        "3.86",
+        "3.05",
+        "1.00",
+    ]
+
+
 def test_long_tables_are_cut_and_say_so() -> None:
     many = tuple(Group("model", f"offer{n:03}", "gift", None, "email", 100 - n, 1.0, 2.0) for n in range(30))
 

@@ -161,6 +161,30 @@ def test_columns_that_came_or_changed_after_the_first_load(spark: SparkSession) 
     )
 
 
+def recommended() -> dict[str, list[dict[str, Any]]]:
+    """u1 buys tea and cake; what is of another day does not count."""
+    own, alike, popular = (
+        {"product_id": product, "score": 1.0, "source": source}
+        for product, source in (("tea", "own"), ("gin", "als"), ("cake", "popular"))
+    )
+    bought = [("u1", "tea", 4), ("u1", "cake", 1), ("u1", "gin", 0), ("u2", "tea", 2)]
+    versions = [("tea", "Tea", 1), ("tea", "Tea, new", 2), ("gin", None, 1), ("cake", None, 1), ("rum", "Rum", 1)]
+    return {
+        "candidates": [
+            {"as_of": AS_OF, "user_id": "u1", "items": [own, alike]},
+            {"as_of": AS_OF, "user_id": "u2", "items": [popular]},
+            {"as_of": date(2025, 9, 2), "user_id": "u3", "items": [alike]},
+        ],
+        "interactions": [
+            {"as_of": AS_OF, "user_id": user, "product_id": product, "purchases": n} for user, product, n in bought
+        ],
+        "products": [
+            {"product_id": product, "name": name, "category": "all", "arrived_at": datetime(2025, 1, day, tzinfo=UTC)}
+            for product, name, day in versions
+        ],
+    }
+
+
 def test_the_job_writes_one_page_for_the_run(spark: SparkSession, tmp_path: Path) -> None:
     settings = load_settings([], [f"run.lake={tmp_path}", "run.source=/elsewhere/our shop.yaml"], env={})
     lake = Lake(spark, str(tmp_path))
@@ -183,6 +207,8 @@ def test_the_job_writes_one_page_for_the_run(spark: SparkSession, tmp_path: Path
     ]
     lake.write("expectations", frame(spark, "expectations", looks))
     lake.create("source_columns")
+    for name, rows in recommended().items():
+        lake.write(name, frame(spark, name, rows))
     lake.write(
         "metrics",
         frame(
@@ -206,6 +232,9 @@ def test_the_job_writes_one_page_for_the_run(spark: SparkSession, tmp_path: Path
     assert "Data: our shop." in page
     assert "10 % off" in page
     assert "Frequent, browsing" in page
+    assert "2 customers have a list; 3 of 4 products are on one at least" in page
+    assert "<ol><li>Tea, new</li><li>cake</li></ol>" in page
+    assert "<ol><li>Tea, new (bought before)</li><li>gin (customers alike bought it)</li></ol>" in page
     assert "f another day" not in page
     stages_told = re.findall(r"(New|Lapsed|Cooling)[^<]*</th><td class=\"n\">(\d+)", page)
     assert stages_told == [("New", "2"), ("Lapsed", "1")]

@@ -14,8 +14,9 @@ from offerlake.config import RecommendSettings, Settings
 from offerlake.errors import DataError
 from offerlake.recommend.als import fit, ratings
 from offerlake.recommend.baselines import frequency, popularity
+from offerlake.recommend.blocks import Catalogue, Rule, best_of_block
 from offerlake.recommend.judged import bought_after, contenders
-from offerlake.recommend.topn import Catalogue, Rule, _blocks, best_of_block, catalogue, recommend, showable
+from offerlake.recommend.topn import _blocks, catalogue, recommend, showable
 from recommend import made
 
 
@@ -242,8 +243,8 @@ def test_the_best_are_those_of_a_plain_loop(
     mode: Literal["replenish", "discover", "both"], per_category: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With strips and heaps of candidates so small that each way through the code is taken, and many ties."""
-    monkeypatch.setattr("offerlake.recommend.topn._STRIP", 16)
-    monkeypatch.setattr("offerlake.recommend.topn._HELD", 2)
+    monkeypatch.setattr("offerlake.recommend.blocks._STRIP", 16)
+    monkeypatch.setattr("offerlake.recommend.blocks._HELD", 2)
     random = np.random.default_rng(5)
     size, users, rank = 150, 12, 2
     prices = random.integers(1, 60, size).astype(np.float32)

@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from offerlake.evaluate.checks import Check
+from offerlake.evaluate.picks import Picks
 
 _EXAMPLES = 5
 MOST_CHANGES = 25
@@ -153,6 +154,7 @@ class Facts:
         silent: First reason code to users of the model's arm without an offer.
         promises: What the models say of each offer.
         examples: A few users with an offer.
+        picks: The products recommended; None: the run has none.
         stages: Stages of customers, in their order.
         segments: Kinds of customers, the largest first.
         models: Name to the version in use.
@@ -172,6 +174,7 @@ class Facts:
     silent: dict[str, int] = field(default_factory=dict)
     promises: tuple[Promise, ...] = ()
     examples: tuple[Example, ...] = ()
+    picks: Picks | None = None
     stages: tuple[Stage, ...] = ()
     segments: tuple[Segment, ...] = ()
     models: dict[str, str] = field(default_factory=dict)

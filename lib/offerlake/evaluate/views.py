@@ -227,18 +227,46 @@ def uses(facts: Facts) -> list[dict[str, Any]]:
 
 
 def rankings(facts: Facts) -> list[dict[str, Any]]:
-    """The ways to pick products, ours first."""
+    """The ways to pick products, ours first; `lift` is how many times the popular products' NDCG each has."""
+    popular = facts.metric(f"{RANKINGS[-1][1]}.ndcg@10").value
     rows: list[dict[str, Any]] = [
         {
             "label": label,
-            "ndcg": facts.metric(f"{name}.ndcg@10"),
+            "ndcg": ndcg,
+            "lift": ndcg.value / popular if popular else None,
             "recall": facts.metric(f"{name}.recall@10"),
             "hits": facts.metric(f"{name}.hit_rate@10"),
             "users": facts.metric(f"{name}.users").value,
         }
         for label, name in RANKINGS
+        if (ndcg := facts.metric(f"{name}.ndcg@10")).value is not None
     ]
-    return [row for row in rows if row["ndcg"].value is not None]
+    return rows
+
+
+def picks(facts: Facts) -> dict[str, Any] | None:
+    """How far recommendations reach, and a few customers; None where there are none."""
+    found = facts.picks
+    if found is None or not found.users:
+        return None
+    total = sum(found.sources.values())
+    return {
+        "picks": found,
+        "coverage": found.products / found.catalogue if found.catalogue else None,
+        "sources": [
+            {"label": words.SOURCES[name], "number": number, "share": number / total}
+            for name, number in found.sources.items()
+            if number
+        ],
+        "customers": [
+            {
+                "user_id": row.user_id,
+                "bought": row.bought,
+                "got": [(product, words.SOURCES[source]) for product, source in row.got],
+            }
+            for row in found.customers
+        ],
+    }
 
 
 def calibration(facts: Facts) -> list[tuple[float, Number]]:

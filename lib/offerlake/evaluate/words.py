@@ -52,6 +52,11 @@ REJECTIONS = {
     "expectation": "Not what the shop says it should be",
     "return_without_purchase": "A return of something never bought",
 }
+SOURCES = {
+    "own": "Bought before",
+    "als": "Customers alike bought it",
+    "popular": "Popular of late",
+}
 STAGES = {
     "prospect": "Prospects, who never ordered",
     "new": "New customers",

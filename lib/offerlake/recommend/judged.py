@@ -11,7 +11,8 @@ from pyspark.sql import functions as F
 from offerlake.config import RecommendSettings
 from offerlake.recommend.als import fit, ratings
 from offerlake.recommend.baselines import frequency, popularity
-from offerlake.recommend.topn import Rule, catalogue, recommend
+from offerlake.recommend.blocks import Rule
+from offerlake.recommend.topn import catalogue, recommend
 
 
 def bought_after(before: DataFrame, order_lines: DataFrame, *, cut: date, as_of: date, mode: str) -> DataFrame:
