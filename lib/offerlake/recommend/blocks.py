@@ -33,7 +33,7 @@ _SOURCES = ("own", "als", "popular")
 _DIGITS = 5  # decimals of a score: float32 has about seven digits, and sums differ in the last
 _FIRST = 64.0  # lifts bought products above all others; scores are far below
 _STRIP = 2048  # products whose scores are made at once: with 256 users two megabytes, what a core keeps near
-_HELD = 4  # times as many candidates as are wanted are held before those that cannot be among them any more go
+_HELD = 4  # times as many candidates as are wanted are held before all but the best go
 _SPARE = 2  # times as many products as are wanted are looked at where a category may have only some of them
 _FURTHER = 8  # times as many as that, for users whose list is not full then
 
@@ -229,8 +229,7 @@ def _largest(scores: _Scores, k: int, size: int) -> tuple[Ints, Ints, Doubles]:
     are rounded is kept too: ties go by place.
     """
     least = np.full((len(scores), 1), -np.inf, dtype=np.float32)
-    nothing = np.empty(0, dtype=np.int64)
-    held: list[Candidates] = [(nothing, nothing, np.empty(0, dtype=np.float32))]
+    held: list[Candidates] = []
     for begin in range(0, size, _STRIP):
         strip, allowed = scores.strip(begin, min(size, begin + _STRIP))
         if begin == 0 and k < strip.shape[1]:
@@ -239,24 +238,24 @@ def _largest(scores: _Scores, k: int, size: int) -> tuple[Ints, Ints, Doubles]:
         who, which = np.divmod(at, strip.shape[1])
         held.append((who, which + begin, strip.ravel()[at]))
         if sum(len(part[0]) for part in held) > _HELD * k * len(scores):
-            held = [_kept(held, k, rows=len(scores))]
+            who, which, points = _first(held, k, rows=len(scores))
+            held = [(who, which, points.astype(np.float32))]
             least = _at_least(_side_by_side(*held[0], rows=len(scores))[0], k)
-    who, which, value = _kept(held, k, rows=len(scores))
-    values, places = _side_by_side(who, which, value, rows=len(scores))
-    points = values.astype(np.float64).round(_DIGITS)
-    order = np.argsort(-points, axis=1, kind="stable")[:, :k]
-    points, places = np.take_along_axis(points, order, axis=1), np.take_along_axis(places, order, axis=1)
-    rows, ranks = np.nonzero(points > -np.inf)
-    return rows, places[rows, ranks], points[rows, ranks]
+    return _first(held, k, rows=len(scores))
 
 
-def _kept(held: list[Candidates], k: int, *, rows: int) -> Candidates:
-    """What is held, by row and then by place, without what is not among the k largest of its row."""
+def _first(held: list[Candidates], k: int, *, rows: int) -> tuple[Ints, Ints, Doubles]:
+    """Of each row the k largest, rounded, in order; of equal ones those held first, whose places are smaller."""
+    if not held:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0)
     who, which, value = (np.concatenate(parts) for parts in zip(*held, strict=True))
     order = np.argsort(who.astype(np.min_scalar_type(rows)), kind="stable")  # of small numbers it is linear
-    who, which, value = who[order], which[order], value[order]
-    there = value >= _at_least(_side_by_side(who, which, value, rows=rows)[0], k)[who, 0]
-    return who[there], which[there], value[there]
+    values, places = _side_by_side(who[order], which[order], value[order], rows=rows)
+    points = values.astype(np.float64).round(_DIGITS)
+    ranked = np.argsort(-points, axis=1, kind="stable")[:, :k]
+    points, places = np.take_along_axis(points, ranked, axis=1), np.take_along_axis(places, ranked, axis=1)
+    there, ranks = np.nonzero(points > -np.inf)
+    return there, places[there, ranks], points[there, ranks]
 
 
 def _at_least(values: Floats, k: int) -> Floats:
