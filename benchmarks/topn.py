@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from _watch import watch_command
+from _watch import answer_of, watch_side
 from pyspark.ml.recommendation import ALS, ALSModel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -116,7 +116,7 @@ def run_side(side: str, chosen: argparse.Namespace, place: Path) -> None:
     spark = open_session(load_settings(["local"], [], env={}).spark)
     if side == "make":
         make(spark, chosen, place)
-        (place / "side.json").write_text(json.dumps(same(spark, chosen, place)), encoding="utf-8")
+        answer_of(chosen.dir).write_text(json.dumps(same(spark, chosen, place)), encoding="utf-8")
         return
     few = spark.range(max(1, chosen.users // 100)).select(F.col("id").cast("int").alias("user"))
 
@@ -132,16 +132,16 @@ def run_side(side: str, chosen: argparse.Namespace, place: Path) -> None:
         begun = time.monotonic()
         found(few_only=number == 0).write.format("noop").mode("overwrite").save()
         seconds.append(time.monotonic() - begun)
-    (place / "side.json").write_text(json.dumps(statistics.median(seconds[1:])), encoding="utf-8")
+    answer_of(chosen.dir).write_text(json.dumps(statistics.median(seconds[1:])), encoding="utf-8")
 
 
 def main() -> None:
-    """Runs both sides in turns."""
+    """Runs both sides, one after the other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, value in {"users": 100_000, "products": 20_000, "rank": 64, "n": 50, "block": 256, "repeats": 3}.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--dir", type=Path, required=True)
-    parser.add_argument("--ours", action="store_true", help="leave Spark ML's own out: it takes hours where many are")
+    parser.add_argument("--ours", action="store_true", help="leave Spark ML's own out")
     parser.add_argument("--side", choices=["make", "ours", "peer"], help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true", help="print one JSON line")
     chosen = parser.parse_args()
@@ -151,13 +151,8 @@ def main() -> None:
         run_side(chosen.side, chosen, place)
         return
 
-    def side(name: str) -> tuple[float, int]:
-        arguments = [argument for argument in sys.argv[1:] if argument not in ("--json", "--ours")]
-        taken = watch_command([sys.executable, __file__, *arguments, "--side", name], every=2)
-        return float(json.loads((place / "side.json").read_text(encoding="utf-8"))), taken.peak_mb
-
-    alike, _ = side("make")
-    taken = {name: side(name) for name in (["ours"] if chosen.ours else ["ours", "peer"])}
+    alike, _ = watch_side(__file__, "make", chosen.dir)
+    taken = {name: watch_side(__file__, name, chosen.dir) for name in (["ours"] if chosen.ours else ["ours", "peer"])}
     found: dict[str, float | None] = {name: round(seconds, 2) for name, (seconds, _) in taken.items()}
     found["ratio"] = None if chosen.ours else round(taken["peer"][0] / taken["ours"][0], 2)
     found["same"] = alike

@@ -180,7 +180,7 @@ def test_frequency_is_by_purchases_then_by_id(spark: SparkSession) -> None:
 
 def test_ties_go_to_the_smaller_id_and_scores_are_rounded() -> None:
     products = Catalogue(
-        ids=np.array(["a", "b", "c", "d"], dtype=object),
+        ids=pa.array(["a", "b", "c", "d"]),
         factors=np.array([[0.5], [0.5000001], [0.25], [0.5]], dtype=np.float32),
         popularity=np.array([0.1, 0.2, 0.3, 0.3], dtype=np.float32),
         place=np.array([0, 1, 2, 3]),
@@ -214,7 +214,7 @@ def naive(block: pa.Table, products: Catalogue, rule: Rule) -> list[list[str]]:
         own = {place: weight for place, weight in own.items() if place >= 0}
         prices = [float(products.price[place]) for place in own if not np.isnan(products.price[place])]
         scored = []
-        for place, name in enumerate(products.ids):
+        for place, name in enumerate(products.ids.to_pylist()):
             score = float(products.popularity[place])
             if row["features"] is not None:
                 score = float(np.dot(np.float32(row["features"]), products.factors[place]))
@@ -250,7 +250,7 @@ def test_the_best_are_those_of_a_plain_loop(
     prices = random.integers(1, 60, size).astype(np.float32)
     prices[::7] = np.nan
     products = Catalogue(
-        ids=np.array([f"p{i:03}" for i in range(size)], dtype=object),
+        ids=pa.array([f"p{i:03}" for i in range(size)]),
         factors=random.integers(-4, 5, (size, rank)).astype(np.float32) / 4,
         popularity=random.integers(0, 5, size).astype(np.float32) / 4,
         place=np.where(np.arange(2 * size) % 2, -1, np.arange(2 * size) // 2),

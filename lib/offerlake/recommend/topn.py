@@ -60,7 +60,7 @@ def catalogue(
         .orderBy("product_id")
         .toArrow()
     )
-    ids = rows["product_id"].to_numpy()
+    ids = rows["product_id"].combine_chunks()
     idx = rows["idx"].to_numpy()
     popular = rows["popularity"].to_numpy().astype(np.float32)
     factors = matrix(rows["features"], len(ids)) * popular[:, None]
