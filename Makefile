@@ -62,7 +62,7 @@ wheel: setup ## Build dist/offerlake-*.whl, jobs and settings in it
 	@"$$($(FIND_PYTHON))" -m venv .uv || $(call MISSING,the module venv of Python 3.11 (on Debian: apt-get install python3.11-venv))
 	@.uv/bin/pip install --quiet uv==$(UV_VERSION)
 
-.venv/.ready: pyproject.toml requirements.lock lib/offerlake/jars.py | $(UV)
+.venv/.ready: pyproject.toml requirements.lock lib/offerlake/jars.py lib/offerlake/blas.py | $(UV)
 	@python=$$($(FIND_PYTHON)); test -n "$$python" || $(call MISSING,Python 3.11 (on Debian: apt-get install python3.11-dev python3.11-venv))
 	@"$$($(FIND_PYTHON))" -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' \
 	  || $(call MISSING,the headers of Python 3.11 that Horovod is built with (on Debian: apt-get install python3.11-dev))
@@ -75,4 +75,5 @@ wheel: setup ## Build dist/offerlake-*.whl, jobs and settings in it
 	@$(UV) pip sync --quiet --python $(BIN)/python requirements.lock
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@$(BIN)/python -m offerlake.jars >/dev/null
+	@$(BIN)/python -m offerlake.blas >/dev/null
 	@touch $@

@@ -25,6 +25,7 @@ uv=$(command -v uv || echo .uv/bin/uv)
 # The lock's versions bind as constraints; the [tool.uv] part of pyproject.toml builds Horovod as in `make setup`.
 wheel=$(echo dist/offerlake-*.whl)
 "$uv" pip install --quiet --python "$environment/bin/python" --constraint requirements.lock "${wheel}[$extras]"
+"$environment/bin/python" -m offerlake.blas >/dev/null
 mkdir -p "$(dirname "$archive")"
 .venv/bin/venv-pack --quiet --force --prefix "$environment" --output "$archive" \
   ${PYTHON_PREFIX:+--python-prefix "$PYTHON_PREFIX"}

@@ -50,6 +50,8 @@ ship() {
   [[ -n $jars ]] || fail "$root/.venv/jars is empty: run make setup"
   options+=(--archives "$archive#environment" --jars "$jars" --files "$root/deploy/gpu_discovery.sh")
   options+=(--conf "spark.pyspark.python=$python")
+  # OpenBLAS for Spark ML; a task is one thread.
+  options+=(--conf spark.executor.extraLibraryPath=./environment/native --conf spark.executorEnv.OPENBLAS_NUM_THREADS=1)
 }
 
 case $manager in

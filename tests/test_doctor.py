@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from offerlake import doctor, jars, session
+from offerlake import blas, doctor, jars, session
 from offerlake.config import Settings, load_settings
 
 
@@ -27,7 +27,7 @@ def test_this_machine_is_well(found: dict[str, doctor.Check]) -> None:
     assert found["session"].found.endswith("wrote and read 3 rows of a Delta table")
     assert found["Horovod"].found == "0.28.1 with Gloo"
     assert all(check.as_dict()["fix"] == "" for check in found.values() if check.ok)
-    assert {"Python", "Java", "Spark", "JARs", "torch", "GPU", "disk", "memory"} <= set(found)
+    assert {"Python", "Java", "Spark", "JARs", "BLAS", "torch", "GPU", "disk", "memory"} <= set(found)
 
 
 @pytest.fixture
@@ -59,6 +59,17 @@ def test_missing_jars_are_told(settings: Settings, monkeypatch: pytest.MonkeyPat
     found = {check.name: check for check in doctor.examine(settings, start=False)}
     assert not found["JARs"].ok
     assert "python -m offerlake.jars" in found["JARs"].fix
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_blas_that_cannot_be_made_is_told_and_not_needed(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(blas, "own_dir", lambda _: tmp_path / "file" / "below")
+    (tmp_path / "file").touch()
+    found = {check.name: check for check in doctor.examine(settings, start=False)}
+    assert (found["BLAS"].ok, found["BLAS"].needed) == (False, False)
+    assert found["BLAS"].fix == "Make the folder writable."
 
 
 @pytest.mark.usefixtures("quick")

@@ -19,7 +19,8 @@ def machine(tmp_path: Path) -> Path:
     for name in ("Makefile", "pyproject.toml", "requirements.lock"):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "lib/offerlake").mkdir(parents=True)
-    shutil.copy(ROOT / "lib/offerlake/jars.py", tmp_path / "lib/offerlake")
+    for name in ("jars.py", "blas.py"):
+        shutil.copy(ROOT / "lib/offerlake" / name, tmp_path / "lib/offerlake")
     (tmp_path / "bin").mkdir()
     for name in TOOLS:
         if found := shutil.which(name):

@@ -52,6 +52,7 @@ def examine(settings: Settings, *, start: bool = True) -> list[Check]:
         _java,
         lambda: _package("pyspark", "Spark", "pyspark", needed=True),
         _jars,
+        _blas,
         lambda: _files(conf_dir(), "settings"),
         lambda: _torch(settings),
         lambda: _horovod(settings),
@@ -96,6 +97,16 @@ def _jars() -> Check:
         f"{len(there)} in {jars.jars_dir()}" if there else f"none or not all in {jars.jars_dir()}",
         "Run `python -m offerlake.jars` once with a network.",
     )
+
+
+def _blas() -> Check:
+    from offerlake import blas
+    from offerlake.errors import EnvironmentProblem
+
+    try:
+        return Check("BLAS", True, False, f"OpenBLAS of SciPy in {blas.libraries()}")
+    except EnvironmentProblem as problem:
+        return Check("BLAS", False, False, f"none for Java, ALS takes longer: {problem.message}", problem.fix or "")
 
 
 def _package(name: str, title: str, extra: str, *, needed: bool) -> Check:

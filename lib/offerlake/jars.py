@@ -30,11 +30,16 @@ def coordinates() -> tuple[str, ...]:
 
 
 def jars_dir() -> Path:
-    """Where the JARs lie: `jars` in the environment (`.venv/jars`), else in the user's cache."""
-    inside = Path(sys.prefix) / "jars"
+    """Where the JARs lie, see `own_dir`."""
+    return own_dir("jars")
+
+
+def own_dir(name: str) -> Path:
+    """A folder of ours in the environment (`.venv/name`), or in the user's cache where that cannot be written."""
+    inside = Path(sys.prefix) / name
     if inside.is_dir() or os.access(sys.prefix, os.W_OK):
         return inside
-    return Path.home() / ".cache" / "offerlake" / "jars"
+    return Path.home() / ".cache" / "offerlake" / name
 
 
 def installed() -> list[Path]:

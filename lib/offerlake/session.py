@@ -6,12 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pyspark
 from pyspark.sql import SparkSession
 
-from offerlake import jars
+from offerlake import blas, jars
 from offerlake.config import SparkSettings
 from offerlake.errors import EnvironmentProblem
 
@@ -22,6 +23,9 @@ _FIXED = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
+    # Spark looks after each row how many bytes a batch for Python has, which costs more than to write the row; with
+    # this number it does not. What Python gets are numbers and ids: 10,000 rows of them, its other limit, are little.
+    "spark.sql.execution.arrow.maxBytesPerBatch": str(2**31 - 1),
     "spark.sql.adaptive.enabled": "true",
     # Java never compiles a method of more bytes than this; a plan that would make one goes operator by operator.
     "spark.sql.codegen.hugeMethodLimit": "8000",
@@ -101,6 +105,9 @@ def _own_process(settings: SparkSettings) -> dict[str, str]:
         "spark.jars": ",".join(str(path) for path in jars.fetch()),
         "spark.driver.extraJavaOptions": f"{_JAVA} {_LOCAL_JAVA}" if master.startswith("local") else _JAVA,
     }
+    with suppress(EnvironmentProblem):  # then Spark ML computes in Java; `offerlake doctor` says why
+        options["spark.driver.extraLibraryPath"] = str(blas.libraries())
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # Spark's tasks are as many as there are cores
     if master.startswith("local"):
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         options["spark.driver.host"] = "127.0.0.1"
