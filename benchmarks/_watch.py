@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pyspark.sql import SparkSession
+
+from offerlake.config import load_settings
+
 
 @dataclass(frozen=True)
 class Taken:
@@ -47,6 +51,15 @@ def watch_side(script: str, side: str, folder: Path) -> tuple[Any, int]:
     """Runs a script again, with its own arguments and `--side`: what it left at `answer_of(folder)`, its peak in MB."""
     taken = watch_command([sys.executable, script, *sys.argv[1:], "--side", side], every=2)
     return json.loads(answer_of(folder).read_text(encoding="utf-8")), taken.peak_mb
+
+
+def plain_session() -> SparkSession:
+    """Spark as it comes, with the cores and the memory of conf/local.yaml: what a peer runs in."""
+    settings = load_settings(["local"], [], env={}).spark
+    builder = SparkSession.builder.master(str(settings.master)).config(
+        "spark.driver.memory", str(settings.driver_memory)
+    )
+    return builder.config("spark.ui.enabled", "false").getOrCreate()
 
 
 def answer_of(folder: Path) -> Path:

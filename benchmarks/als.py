@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import scipy.sparse as sp
-from _watch import answer_of, watch_side
+from _watch import answer_of, plain_session, watch_side
 from pyspark.ml.recommendation import ALS, ALSModel
 from threadpoolctl import threadpool_limits
 
@@ -85,9 +85,10 @@ def timed(make: Callable[[int], Any], *, iterations: int, repeats: int) -> tuple
 
 
 def spark_side(name: str, weights: sp.csr_matrix, chosen: argparse.Namespace) -> tuple[float, Matrix, Matrix]:
-    """Our call (`ours`), or Spark ML with what it has by itself: seconds and factors."""
+    """Our call in our session (`ours`), or Spark ML with what it has by itself in Spark's: seconds and factors."""
     settings = load_settings(["local"], [], env={})
-    rated = open_session(settings.spark).read.parquet(str(chosen.dir.absolute() / "als.parquet"))
+    spark = open_session(settings.spark) if name == "ours" else plain_session()
+    rated = spark.read.parquet(str(chosen.dir.absolute() / "als.parquet"))
 
     def make(iterations: int) -> ALSModel:
         if name == "ours":

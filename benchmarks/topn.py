@@ -5,9 +5,9 @@
 
 Both read the same random factors from Parquet and give up what they found. Ours reads each user's 20 purchases too, and
 leaves out what was bought, what is out of the user's prices, and all but ten products of a category. Each side runs in
-a process of its own, first for a hundredth of the users, so that Java and Python have started, then for all of them,
-several times: medians. Before that the best of some users without filters are compared: ends with exit code 1 where
-they are not the same, or where ours is slower.
+a process of its own, ours in our session, Spark ML's in Spark's own; first for a hundredth of the users, so that Java
+and Python have started, then for all of them, several times: medians. Before that the best of some users without
+filters are compared: ends with exit code 1 where they are not the same, or where ours is slower.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from _watch import answer_of, watch_side
+from _watch import answer_of, plain_session, watch_side
 from pyspark.ml.recommendation import ALS, ALSModel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -56,10 +56,13 @@ def make(spark: SparkSession, chosen: argparse.Namespace, place: Path) -> None:
     ALS(rank=chosen.rank, maxIter=1).fit(tiny).write().overwrite().save(str(place / "model"))
     for name, rows, seed in (("userFactors", chosen.users, 1), ("itemFactors", chosen.products, 2)):
         factors(spark, rows, chosen.rank, seed=seed).write.mode("overwrite").parquet(str(place / "model" / name))
+    for name, key, rows in (("user_index", "user_id", chosen.users), ("product_index", "product_id", chosen.products)):
+        index = spark.range(rows).select(F.col("id").cast("string").alias(key), F.col("id").cast("int").alias("idx"))
+        index.write.mode("overwrite").parquet(str(place / name))
     product = F.pmod(F.xxhash64("id", "k"), F.lit(chosen.products)).cast("string")
     bought = spark.range(chosen.users).select("id", F.explode(F.sequence(F.lit(1), F.lit(BOUGHT))).alias("k"))
     bought.select(
-        F.col("id").cast("string").alias("user_id"), product.alias("product_id"), F.lit(6.0).alias("weight"),
+        F.col("id").cast("string").alias("user_id"), product.alias("product_id"), (F.rand(3) * 6).alias("weight"),
         F.lit(1).alias("purchases"),
     ).distinct().write.mode("overwrite").parquet(str(place / "bought"))  # fmt: skip
 
@@ -69,8 +72,7 @@ def ours(
 ) -> DataFrame:
     """user_id and items, as the job `recommend` makes them."""
     model = ALSModel.load(str(place / "model"))
-    user_index = model.userFactors.select(F.col("id").cast("string").alias("user_id"), F.col("id").alias("idx"))
-    product_index = model.itemFactors.select(F.col("id").cast("string").alias("product_id"), F.col("id").alias("idx"))
+    user_index, product_index = (spark.read.parquet(str(place / name)) for name in ("user_index", "product_index"))
     popularity = product_index.select("product_id", F.lit(1.0).alias("popularity"))
     place_of = F.pmod(F.xxhash64("product_id"), F.lit(CATEGORIES))
     price = F.exp(F.pmod(F.xxhash64("product_id", F.lit(1)), F.lit(1000)) / 250)
@@ -113,7 +115,7 @@ def same(spark: SparkSession, chosen: argparse.Namespace, place: Path) -> float:
 
 def run_side(side: str, chosen: argparse.Namespace, place: Path) -> None:
     """Runs one side in this process, first for a few users; writes its seconds."""
-    spark = open_session(load_settings(["local"], [], env={}).spark)
+    spark = plain_session() if side == "peer" else open_session(load_settings(["local"], [], env={}).spark)
     if side == "make":
         make(spark, chosen, place)
         answer_of(chosen.dir).write_text(json.dumps(same(spark, chosen, place)), encoding="utf-8")

@@ -13,8 +13,6 @@ from pyspark.sql import functions as F
 from offerlake.categories import levels, top_category
 from offerlake.recommend.blocks import DDL, Catalogue, Rule, best_of_block, matrix
 
-_COLD_BLOCKS = 1024  # blocks of users without a number
-
 
 def showable(products: DataFrame, *, blocked: Collection[str]) -> DataFrame:
     """Leaves out what may not be shown: known to be out of stock, or of a category, at any level, that is blocked.
@@ -57,8 +55,8 @@ def catalogue(
             "category",
             "price",
         )
-        .orderBy("product_id")
         .toArrow()
+        .sort_by("product_id")
     )
     ids = rows["product_id"].combine_chunks()
     idx = rows["idx"].to_numpy()
@@ -104,33 +102,32 @@ def recommend(
     Returns:
         user_id, items (array of product_id, score, source).
     """
-    own = (
+    spark = users.sparkSession
+    factors = user_factors.withColumnRenamed("id", "idx").join(user_index, on="idx", how="inner")
+    bought = (
         interactions.where(F.col("purchases") > 0)
-        .join(product_index, on="product_id", how="inner")
-        .groupBy("user_id")
-        .agg(F.collect_list("idx").alias("bought"), F.collect_list("weight").alias("weights"))
+        .join(F.broadcast(product_index.withColumnRenamed("idx", "product")), on="product_id", how="inner")
+        .select("user_id", "product", F.col("weight").cast("float").alias("weight"))
     )
-    number = F.coalesce(
-        F.floor(F.col("idx") / rule.block_users), -1 - F.pmod(F.xxhash64("user_id"), F.lit(_COLD_BLOCKS))
+    together = (
+        users.select("user_id", F.lit(True).alias("wanted"))
+        .unionByName(factors.select("user_id", "features"), allowMissingColumns=True)
+        .unionByName(bought, allowMissingColumns=True)
     )
-    known = (
-        users.select("user_id")
-        .join(user_index, on="user_id", how="left")
-        .join(user_factors.select(F.col("id").alias("idx"), "features"), on="idx", how="left")
-        .join(own, on="user_id", how="left")
-        .select("user_id", number.alias("block"), "features", "bought", "weights")
-        .repartition("block")
-        .sortWithinPartitions("block", "user_id")
+    blocks = -(-users.count() // rule.block_users)
+    tasks = int(spark.conf.get("spark.sql.shuffle.partitions") or 1)
+    placed = (
+        together.withColumn("block", F.pmod(F.xxhash64("user_id"), F.lit(max(blocks, 1))).cast("int"))
+        .repartitionById(tasks, "block")
+        .sortWithinPartitions("block")
     )
-    shared = users.sparkSession.sparkContext.broadcast(products)
-    return known.mapInArrow(_scorer(shared, rule), DDL)
+    return placed.mapInArrow(_scorer(spark.sparkContext.broadcast(products), rule), DDL)
 
 
 def _scorer(shared: Broadcast[Catalogue], rule: Rule) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def score(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for block in _blocks(batches):
-            for start in range(0, block.num_rows, rule.block_users):
-                yield best_of_block(block.slice(start, rule.block_users), shared.value, rule)
+            yield best_of_block(block, shared.value, rule)
 
     return score
 
