@@ -29,12 +29,16 @@ def run(ctx: Context) -> None:
         ctx.metric("clv.users", 0)
         empty = ctx.spark.createDataFrame([], USER_VALUE.struct)
         ctx.write("user_value", empty, where={"as_of": ctx.as_of})
+        customers.unpersist()
+        before.unpersist()
         return
     draft = ctx.draft_model("clv", settings.model_dump(mode="json"))
     files.write_bytes(ctx.spark, draft.file(MODEL_FILE), json.dumps(model.as_dict(), indent=1).encode())
     tell(ctx, model)
-    ctx.publish_model(draft)
     boosted = taught(ctx, days, before, cut, ctx.as_of)
+    if boosted is not None:
+        boosted.save(ctx.spark, draft.file)
+    ctx.publish_model(draft)
     scored = with_boosted(score(customers, model, settings=settings), boosted, "next_value_boosted")
     rows = scored.withColumns({"as_of": F.lit(ctx.as_of), "model_version": F.lit(draft.made_by)})
     ctx.count(rows_out=ctx.write("user_value", USER_VALUE.select(rows), where={"as_of": ctx.as_of}))

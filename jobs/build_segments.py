@@ -33,6 +33,8 @@ def run(ctx: Context) -> None:
         ctx.metric("segments.k", 0)
         for contract in (SEGMENTS, SEGMENT_PROFILES):
             ctx.write(contract.name, ctx.spark.createDataFrame([], contract.struct), where=where)
+        for frame in (features, values, users):
+            frame.unpersist()
         return
     labels = label(found.centres, scales, choice=found.choice, former=former, limit=settings.move_limit)
     draft = ctx.draft_model("segments", settings.model_dump(mode="json"))

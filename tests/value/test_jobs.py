@@ -18,6 +18,8 @@ from offerlake.job import execute
 from offerlake.pipeline import load_jobs
 from offerlake.schemas import table
 from offerlake.tables import Lake
+from offerlake.value.boosted import Boosted, predict
+from offerlake.value.histories import summary
 from value import made
 from value.test_segments import KINDS, features
 
@@ -74,6 +76,8 @@ def test_build_clv_judges_fits_and_writes_who_has_bought(spark: SparkSession, tm
     model = Artifacts(lake).load("clv")
     content = json.loads(files.read_bytes(spark, model.file("clv.json")))
     assert content["purchases"]["r"] == numbers["clv.parameter", "name=r"]["value"]
+    again = predict(summary(AS_OF, lake.read("user_days")), Boosted.load(spark, model.file), column="again")
+    assert again.join(rows, on="user_id").where("again = next_value_boosted").count() == 600, "the model is kept whole"
 
 
 def test_nobody_who_bought_leaves_an_empty_table_and_no_model(spark: SparkSession, tmp_path: Path) -> None:

@@ -6,15 +6,18 @@ The zero-inflated log-normal of Wang, Liu and Miao (2019), with trees instead of
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pyspark import StorageLevel
 from pyspark.ml.classification import GBTClassificationModel, GBTClassifier
 from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.ml.regression import GBTRegressionModel, GBTRegressor
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from offerlake import files
 from offerlake.config import ClvSettings
 from offerlake.value.histories import RECENT
 
@@ -36,6 +39,24 @@ class Boosted:
     buys: GBTClassificationModel
     amount: GBTRegressionModel
     factor: float
+
+    def save(self, spark: SparkSession, file: Callable[[str], str]) -> None:
+        """Writes the models to the folders `boosted/buys` and `boosted/amount`, the factor to `boosted.json`.
+
+        Args:
+            spark: The session.
+            file: Name to URI, such as a model's `file`.
+        """
+        self.buys.write().save(file("boosted/buys"))
+        self.amount.write().save(file("boosted/amount"))
+        files.write_bytes(spark, file("boosted.json"), json.dumps({"factor": self.factor}).encode())
+
+    @classmethod
+    def load(cls, spark: SparkSession, file: Callable[[str], str]) -> Boosted:
+        """Reads what `save` wrote."""
+        factor = json.loads(files.read_bytes(spark, file("boosted.json")))["factor"]
+        buys, amount = file("boosted/buys"), file("boosted/amount")
+        return cls(GBTClassificationModel.load(buys), GBTRegressionModel.load(amount), factor)
 
 
 def train(customers: DataFrame, *, settings: ClvSettings, seed: int) -> Boosted | None:
