@@ -178,6 +178,25 @@ class ExampleSettings(_Section):
     negative_rate: Annotated[float, Field(gt=0, le=1)]
 
 
+Range = tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+
+
+class SearchSettings(_Section):
+    trials: Annotated[int, Field(ge=0)]
+    rank: tuple[Positive, Positive]
+    alpha: Range
+    regularisation: Range
+    half_life_days: Range
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        for name in ("rank", "alpha", "regularisation", "half_life_days"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name}: {low} is above {high}")
+        return self
+
+
 class RecommendSettings(_Section):
     n: Positive
     rank: Positive
@@ -195,6 +214,7 @@ class RecommendSettings(_Section):
     blocked_categories: tuple[str, ...]
     price_band: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]] | None
     holdout_days: Positive
+    search: SearchSettings
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

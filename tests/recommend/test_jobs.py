@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from offerlake.config import Settings, load_settings
+from offerlake.config import RecommendSettings, Settings, load_settings
 from offerlake.errors import MissingTableError
 from offerlake.features.interactions import interactions
 from offerlake.job import Job, execute
 from offerlake.pipeline import load_jobs
+from offerlake.recommend.search import search
 from offerlake.schemas import table
 from offerlake.tables import Lake
 from recommend import made
@@ -29,9 +31,9 @@ def jobs() -> dict[str, Job]:
     return load_jobs()
 
 
-def order_lines(spark: SparkSession) -> DataFrame:
+def order_lines(spark: SparkSession, more: list[tuple[str, str, datetime]]) -> DataFrame:
     """In January all but one product of the own taste; in February a0 buys what he had left out."""
-    rows = [(user, product, JANUARY) for user, product, _, _ in made.tastes()] + [("a0", "tea0", FEBRUARY)]
+    rows = [(user, product, JANUARY) for user, product, _, _ in made.tastes()] + [("a0", "tea0", FEBRUARY), *more]
     return (
         spark.createDataFrame(rows, "user_id string, product_id string, order_time timestamp")
         .withColumn("order_id", F.concat("user_id", "product_id"))
@@ -61,12 +63,14 @@ def products(rated: DataFrame) -> DataFrame:
 def shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Settings, Lake]]:
     """A lake with what the two jobs read."""
 
-    def write(*sets: str, as_of: date = made.AS_OF) -> tuple[Settings, Lake]:
+    def write(
+        *sets: str, as_of: date = made.AS_OF, more: list[tuple[str, str, datetime]] | None = None
+    ) -> tuple[Settings, Lake]:
         root: Path = tmp_path_factory.mktemp("lake")
         small = ("recommend.rank=4", "recommend.blocks=2", "recommend.n=3", "evaluate.bootstrap=20")
         settings = load_settings([], [f"run.lake={root}", *small, *sets], env={})
         lake = Lake(spark, str(root))
-        lines = table("order_lines").select(order_lines(spark))
+        lines = table("order_lines").select(order_lines(spark, more or []))
         clicks = spark.createDataFrame([], table("clicks").struct)
         rated = interactions(
             as_of,
@@ -144,6 +148,58 @@ def test_too_early_to_judge_is_null_not_a_failure(
     assert model is not None
     assert (model["name"], model["status"], json.loads(model["settings"])["own_weight"]) == ("als", "live", 1.0)
     assert (json.loads(model["settings"])["seed"], model["metrics"]) == (settings.run.seed, {})
+
+
+def test_a_search_tries_settings_on_one_window_and_judges_on_the_next(
+    jobs: dict[str, Job], shop: Callable[..., tuple[Settings, Lake]]
+) -> None:
+    small = ("recommend.mode=discover", "recommend.holdout_days=14", "recommend.search.trials=2")
+    settings, lake = shop(*small, "recommend.search.rank=[2,4]", more=[("b0", "tool0", FEBRUARY - timedelta(days=15))])
+    assert jobs["tune_als"].when(settings)
+
+    run(jobs, "tune_als", settings, lake)
+
+    metrics = {(row["name"], row["slice"]): row for row in lake.read("metrics").collect()}
+    first = {name: metrics[f"recommend.search.{name}", "trial=0"]["value"] for name in ("rank", "alpha")}
+    assert first == {"rank": 4, "alpha": settings.recommend.alpha}, "the settings as they are"
+    assert metrics["recommend.search.ndcg@10", "trial=0"]["value"] == 1, "b0 buys what was left, in the first window"
+    assert metrics["recommend.search.alpha", "trial=1"]["value"] != first["alpha"]
+    assert ("recommend.search.rank", "trial=2") not in metrics
+    assert metrics["recommend.search.best.alpha", "all"]["value"] == first["alpha"], "of equal ones the first stays"
+    assert metrics["recommend.search.gain", "all"]["value"] == 0
+
+
+def test_a_search_without_purchases_to_judge_by_keeps_what_is_set(
+    jobs: dict[str, Job], shop: Callable[..., tuple[Settings, Lake]]
+) -> None:
+    settings, lake = shop("recommend.search.trials=1")
+
+    run(jobs, "tune_als", settings, lake)
+
+    metrics = {(row["name"], row["slice"]): row["value"] for row in lake.read("metrics").collect()}
+    assert metrics["recommend.search.ndcg@10", "trial=0"] is None
+    assert metrics["recommend.search.best.rank", "all"] == settings.recommend.rank
+    assert metrics["recommend.search.gain", "all"] == 0
+
+
+def test_a_search_finds_a_summit_and_finds_it_again(settings: Settings) -> None:
+    wide = settings.recommend.model_copy(update={"search": settings.recommend.search.model_copy(update={"trials": 40})})
+    tried: list[RecommendSettings] = []
+
+    def worth(number: int, given: RecommendSettings) -> float | None:
+        assert number % 40 == len(tried) % 40
+        tried.append(given)
+        return (
+            None if number == 1 else -((np.log(given.alpha) - np.log(10)) ** 2) - (np.log(given.rank) - np.log(32)) ** 2
+        )
+
+    best = search(wide, worth, seed=3)
+
+    assert 5 < best.alpha < 20
+    assert 20 < best.rank < 50
+    assert tried[0] == wide
+    assert all(8 <= one.rank <= 64 and 0.1 <= one.alpha <= 40 for one in tried)
+    assert search(wide, worth, seed=3) == best
 
 
 def test_without_a_model_the_message_names_it(jobs: dict[str, Job], shop: Callable[..., tuple[Settings, Lake]]) -> None:

@@ -1,0 +1,91 @@
+"""Looks for better settings of ALS on the past; what is found is in `metrics`, for somebody to set."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from offerlake.config import RecommendSettings, Settings
+from offerlake.evaluate.bootstrap import Estimate, poisson_means
+from offerlake.evaluate.ranking import per_user
+from offerlake.evaluate.selection import choose
+from offerlake.features.catalogue import known_products
+from offerlake.features.interactions import interactions
+from offerlake.job import Context, Job, Need, main
+from offerlake.recommend.judged import bought_after, contenders
+from offerlake.recommend.search import SCALED, WHOLE, search
+from offerlake.recommend.topn import showable
+
+METRIC = "ndcg@10"
+
+
+def run(ctx: Context) -> None:
+    """Tries settings on the window before the last; the best and the present ones meet on the last, which saw none."""
+    settings = ctx.settings.recommend
+    last = ctx.as_of - timedelta(days=settings.holdout_days)
+
+    def worth(number: int, tried: RecommendSettings) -> float | None:
+        judged = _judged(ctx, tried, cut=last - timedelta(days=settings.holdout_days), until=last).cache()
+        found = _mean(ctx, judged)
+        ctx.metric(f"recommend.search.{METRIC}", found.value, low=found.low, high=found.high, part=f"trial={number}")
+        for name in (*WHOLE, *SCALED):
+            ctx.metric(f"recommend.search.{name}", getattr(tried, name), part=f"trial={number}")
+        judged.unpersist()
+        return found.value
+
+    best = search(settings, worth, seed=ctx.settings.run.seed)
+    for name in (*WHOLE, *SCALED):
+        ctx.metric(f"recommend.search.best.{name}", getattr(best, name))
+    now, then = (_judged(ctx, tried, cut=last, until=ctx.as_of) for tried in (settings, best))
+    gain = now.withColumnRenamed(METRIC, "now").join(then, on="user_id", how="inner")
+    found = _mean(ctx, gain.select("user_id", (F.col(f"`{METRIC}`") - F.col("now")).alias(METRIC)))
+    ctx.metric("recommend.search.gain", found.value, low=found.low, high=found.high)
+
+
+def _judged(ctx: Context, tried: RecommendSettings, *, cut: date, until: date) -> DataFrame:
+    """The metric of every user who bought in [cut, until), by candidates as of `cut`: user_id, ndcg@10."""
+    seed, lines, clicks = ctx.settings.run.seed, ctx.read("order_lines"), ctx.read("clicks")
+    before = interactions(
+        cut, clicks=clicks, order_lines=lines, weights=tried.weights, half_life_days=tried.half_life_days
+    ).cache()
+    none = ctx.spark.createDataFrame([], f"user_id string, `{METRIC}` double")
+    if before.isEmpty():
+        return none
+    truth = bought_after(before, lines, cut=cut, as_of=until, mode=tried.mode).cache()
+    found = contenders(
+        truth.select("user_id").distinct(),
+        before,
+        cut=cut,
+        user_index=ctx.read("user_index"),
+        product_index=ctx.read("product_index"),
+        shown=showable(known_products(ctx.read("products"), as_of=cut), blocked=tried.blocked_categories),
+        settings=tried,
+        seed=seed,
+    )
+    ways = {weight: per_user(rows, truth, ks=(10,)) for weight, rows in found.ours.items()}
+    return choose(ways, metric=METRIC, default=tried.own_weights[-1], seed=seed).judged.select("user_id", f"`{METRIC}`")
+
+
+def _mean(ctx: Context, judged: DataFrame) -> Estimate:
+    samples, seed = ctx.settings.evaluate.bootstrap, ctx.settings.run.seed
+    return poisson_means(judged, key="user_id", samples=samples, seed=seed)[1][METRIC]
+
+
+def _needs(settings: Settings) -> tuple[Need, ...]:
+    why = f"recommend.search.trials is {settings.recommend.search.trials}, and "
+    return (Need("optuna", 'Run pip install "offerlake[tune]", or set recommend.search.trials=0.', why),)
+
+
+JOB = Job(
+    name="tune_als",
+    reads=("user_index", "product_index", "clicks", "order_lines", "products"),
+    writes=(),
+    run=run,
+    when=lambda settings: settings.recommend.search.trials > 0,
+    needs=_needs,
+)
+
+if __name__ == "__main__":
+    main(JOB)
