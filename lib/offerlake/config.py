@@ -197,6 +197,14 @@ class SearchSettings(_Section):
         return self
 
 
+class NeighbourSettings(_Section):
+    days: Positive
+    most: Annotated[int, Field(ge=2)]
+    least: Positive
+    keep: Positive
+    by: Literal["cosine", "lift"]
+
+
 class RecommendSettings(_Section):
     n: Positive
     rank: Positive
@@ -214,6 +222,7 @@ class RecommendSettings(_Section):
     blocked_categories: tuple[str, ...]
     price_band: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]] | None
     holdout_days: Positive
+    neighbours: NeighbourSettings
     search: SearchSettings
 
     @model_validator(mode="after")

@@ -104,6 +104,7 @@ JOBS = {
     "build_examples": "Gather what became of past offers",
     "build_click_examples": "Gather which offers were clicked on the site",
     "train_als": "Learn tastes",
+    "build_neighbours": "See what is bought together",
     "tune_als": "Search better settings for tastes",
     "recommend": "Pick products",
     "train_response": "Learn who responds",

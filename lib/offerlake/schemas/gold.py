@@ -228,6 +228,25 @@ PRODUCT_INDEX = Table(
     name="product_index", layer="gold", grain="one product", key=("product_id",), columns=(_PRODUCT, _INDEX), mode="append"
 )  # fmt: skip
 
+PRODUCT_NEIGHBOURS = Table(
+    name="product_neighbours",
+    layer="gold",
+    grain="one product, one that is bought with it, and by whom, as of one day",
+    key=("as_of", "basis", "product_id", "neighbour_id"),
+    partition="as_of",
+    columns=(
+        _AS_OF,
+        Col("basis", "string", "user: by the same users; order: in the same orders"),
+        _PRODUCT,
+        Col("neighbour_id", "string", "what is bought with it"),
+        Col("rank", "int", "from 1, best first"),
+        Col("units", "bigint", "users or orders with both"),
+        Col("confidence", "double", "share of those with the product that have the neighbour too"),
+        Col("lift", "double", "times as often together as by chance"),
+        Col("cosine", "double", "units with both / √(units with one × units with the other), 0 to 1"),
+    ),
+)
+
 EXAMPLES = Table(
     name="examples",
     layer="gold",
@@ -366,5 +385,5 @@ USER_OFFERS = Table(
 
 TABLES = (
     USER_DAYS, USER_CATEGORY_DAYS, USER_FEATURES, USER_PROFILES, PRODUCT_FEATURES, INTERACTIONS, SEQUENCES, USER_INDEX,
-    PRODUCT_INDEX, EXAMPLES, EXAMPLE_SEQUENCES, CLICK_EXAMPLES, CANDIDATES, OFFER_SCORES, USER_OFFERS,
+    PRODUCT_INDEX, PRODUCT_NEIGHBOURS, EXAMPLES, EXAMPLE_SEQUENCES, CLICK_EXAMPLES, CANDIDATES, OFFER_SCORES, USER_OFFERS,
 )  # fmt: skip
