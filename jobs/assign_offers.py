@@ -29,8 +29,6 @@ def run(ctx: Context) -> None:
         Catalogue(
             users=ctx.read("users"),
             offers=ctx.read("offers"),
-            offer_products=ctx.read("offer_products"),
-            products=ctx.read("products"),
             redemptions=ctx.read("redemptions"),
             candidates=ctx.read("candidates").where(F.col("as_of") == ctx.as_of),
         ),
@@ -56,7 +54,7 @@ def _has_rows(ctx: Context) -> bool:
 
 JOB = Job(
     name="assign_offers",
-    reads=("offer_scores", "users", "offers", "offer_products", "products", "redemptions", "candidates"),
+    reads=("offer_scores", "users", "offers", "redemptions", "candidates"),
     writes=("user_offers",),
     run=run,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyspark.ml.recommendation import ALSModel
 from pyspark.sql import functions as F
 
+from offerlake.decide.products import scopes
 from offerlake.features.catalogue import known_products
 from offerlake.job import Context, Job, main
 from offerlake.recommend.baselines import popularity
@@ -23,6 +24,7 @@ def run(ctx: Context) -> None:
     model = ALSModel.load(trained.file("model"))
     popular = popularity(interactions, as_of=ctx.as_of, days=settings.popularity_days)
     known = known_products(ctx.read("products"), as_of=ctx.as_of)
+    limited = scopes(ctx.read("offers"), ctx.read("offer_products"), known, as_of=ctx.as_of)
     shown = showable(known, blocked=settings.blocked_categories)
     found = recommend(
         ctx.read("user_features").where(today),
@@ -30,8 +32,8 @@ def run(ctx: Context) -> None:
         user_factors=model.userFactors,
         user_index=ctx.read("user_index"),
         product_index=product_index,
-        products=catalogue(model.itemFactors, product_index, popular, shown),
-        rule=Rule.of(settings, own_weight=trained.settings["own_weight"]),
+        products=catalogue(model.itemFactors, product_index, popular, shown, scopes=limited),
+        rule=Rule.of(settings, own_weight=trained.settings["own_weight"], scoped=ctx.settings.decide.products),
     )
     rows = ctx.write(
         "candidates", CANDIDATES.select(found.withColumn("as_of", F.lit(ctx.as_of))), where={"as_of": ctx.as_of}
@@ -41,7 +43,16 @@ def run(ctx: Context) -> None:
 
 JOB = Job(
     name="recommend",
-    reads=("user_features", "interactions", "user_index", "product_index", "products", "model:als"),
+    reads=(
+        "user_features",
+        "interactions",
+        "user_index",
+        "product_index",
+        "products",
+        "offers",
+        "offer_products",
+        "model:als",
+    ),
     writes=("candidates",),
     run=run,
 )

@@ -26,7 +26,7 @@ def lake(spark: SparkSession, tmp_path: Path) -> Lake:
 
 
 def _candidates(lake: Lake, *rows: tuple[date, str]) -> DataFrame:
-    values = [(day, user, ITEM) for day, user in rows]
+    values = [(day, user, ITEM, None) for day, user in rows]
     return lake.spark.createDataFrame(values, table("candidates").struct)
 
 

@@ -65,9 +65,9 @@ def score(user_id: str, offer_id: str, value: float, cost: float, **fields: Any)
 
 
 def small_shop(spark: SparkSession) -> Catalogue:
-    """Five users (one without consent, one without offers), four offers, four products."""
+    """Five users (one without consent, one without offers), four offers, four products, of which o1 is about two."""
     items = [(name, 1.0 - 0.1 * n, "als") for n, name in enumerate(["p3", "p1", "p2", "p4"])]
-    products = [("p1", "Dairy > Milk", "x"), ("p2", "Dairy", "y"), ("p3", "Dairyfree", "x"), ("p4", "Bread", "x")]
+    scoped = {"o1": ["p1", "p2"]}
     users = [*(user(f"u{k}") for k in range(1, 4)), user("u4", consent_marketing=False), user("u5")]
     offers = [
         offer("o1", depth=0.1, scope="category", scope_values=["Dairy"]),
@@ -78,18 +78,11 @@ def small_shop(spark: SparkSession) -> Catalogue:
     return Catalogue(
         users=frame(spark, "users", users),
         offers=frame(spark, "offers", offers),
-        offer_products=frame(spark, "offer_products", []),
-        products=frame(
-            spark,
-            "products",
-            [
-                {"product_id": name, "arrived_at": EARLY, "category": category, "brand": brand}
-                for name, category, brand in products
-            ],
-        ),
         redemptions=frame(spark, "redemptions", []),
         candidates=frame(
-            spark, "candidates", [{"as_of": DAY, "user_id": f"u{k}", "items": items} for k in range(1, 6)]
+            spark,
+            "candidates",
+            [{"as_of": DAY, "user_id": f"u{k}", "items": items, "scoped": scoped} for k in range(1, 6)],
         ),
     )
 

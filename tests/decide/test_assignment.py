@@ -105,8 +105,6 @@ def test_exploration_and_model_share_one_budget(spark: SparkSession, settings: S
     shop = Catalogue(
         users=frame(spark, "users", people),
         offers=catalogue.offers,
-        offer_products=catalogue.offer_products,
-        products=catalogue.products,
         redemptions=catalogue.redemptions,
         candidates=catalogue.candidates,
     )
@@ -198,8 +196,6 @@ def test_an_offer_with_a_limit_goes_to_those_who_make_most_of_a_use(
         Catalogue(
             users=frame(spark, "users", people),
             offers=limited,
-            offer_products=catalogue.offer_products,
-            products=catalogue.products,
             redemptions=used,
             candidates=catalogue.candidates,
         ),

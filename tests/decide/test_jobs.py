@@ -32,7 +32,7 @@ def jobs() -> dict[str, Job]:
 def filled(spark: SparkSession, root: Path, catalogue: Catalogue, scores: list[dict[str, Any]]) -> Lake:
     """A lake with what is assigned from."""
     lake = Lake(spark, str(root))
-    for name in ("users", "offers", "offer_products", "products", "redemptions", "candidates"):
+    for name in ("users", "offers", "redemptions", "candidates"):
         lake.write(name, getattr(catalogue, name))
     lake.write("offer_scores", frame(spark, "offer_scores", scores))
     return lake

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -229,7 +229,9 @@ def shown(block: pa.Table, products: Catalogue, rule: Rule) -> dict[str, list[di
     return dict(zip(found["user_id"].to_pylist(), found["items"].to_pylist(), strict=True))
 
 
-def naive(users: list[User], products: Catalogue, rule: Rule) -> dict[str, list[str]]:
+def naive(
+    users: list[User], products: Catalogue, rule: Rule, *, among: Collection[int] | None = None
+) -> dict[str, list[str]]:
     """What `best_of_block` is to show, a user and a product at a time."""
     lists = {}
     for user in users:
@@ -237,7 +239,7 @@ def naive(users: list[User], products: Catalogue, rule: Rule) -> dict[str, list[
         own = {place: weight for place, weight in own.items() if place >= 0}
         prices = [float(products.price[place]) for place in own if not np.isnan(products.price[place])]
         scored = []
-        for place, name in enumerate(products.ids.to_pylist()):
+        for place in range(len(products.ids)) if among is None else among:
             score = float(products.popularity[place])
             if user.features is not None:
                 score = float(np.dot(np.float32(user.features), products.factors[place]))
@@ -249,7 +251,7 @@ def naive(users: list[User], products: Catalogue, rule: Rule) -> dict[str, list[
                 low, high = (times * np.mean(prices) for times in rule.price_band)
                 if not low <= products.price[place] <= high:
                     continue
-            scored.append((-round(score, 5), name, int(products.category[place])))
+            scored.append((-round(score, 5), products.ids[place].as_py(), int(products.category[place])))
         best: list[str] = []
         of: dict[int, int] = {}
         for _, name, category in sorted(scored):
@@ -288,6 +290,7 @@ def test_the_best_are_those_of_a_plain_loop(
         place=np.where(np.arange(2 * size) % 2, -1, np.arange(2 * size) // 2),
         category=np.sort(random.integers(0, 4, size)) ** 2,
         price=prices,
+        scopes={"few": np.array([3, 50, 149]), "half": np.arange(0, size, 2), "none": np.array([], dtype=np.int64)},
     )
     people = [
         User(
@@ -298,11 +301,19 @@ def test_the_best_are_those_of_a_plain_loop(
         for i in range(users)
     ]
     for n, band in ((1, None), (6, (0.5, 2.0)), (40, (0.9, 1.2)), (500, None)):
-        rule = Rule(n, mode, 0.5, users, per_category, band)
+        rule = Rule(n, mode, 0.5, users, 1, per_category, band)
         found = shown(told(people[::-1]), products, rule)
         assert {user: [item["product_id"] for item in items] for user, items in found.items()} == naive(
             people, products, rule
         )
+    rule = Rule(5, mode, 0.5, users, 2, per_category, (0.5, 2.0))
+    found = best_of_block(told(people), products, rule)
+    for row in pa.Table.from_batches([found]).to_pylist():
+        of_offer = dict(row["scoped"])
+        assert list(of_offer) == ["few", "half", "none"]
+        for offer, places in products.scopes.items():
+            wanted = naive(people, products, replace(rule, n=2, per_category=None), among=places)
+            assert of_offer[offer] == wanted[row["user_id"]]
 
 
 def test_out_of_stock_and_blocked_categories_are_not_recommended(spark: SparkSession) -> None:

@@ -14,7 +14,7 @@ from offerlake.decide.allocate import Cut, choices, cut, steps
 from offerlake.decide.eligibility import newest, roster
 from offerlake.decide.explore import Exploration, arm, draws, fit_exploration, propensity
 from offerlake.decide.limits import remaining, rooms, tighten, within
-from offerlake.decide.products import products_to_show
+from offerlake.decide.products import products_shown
 from offerlake.decide.value import pair_value
 from offerlake.schemas import table
 from offerlake.windows import midnight
@@ -25,12 +25,10 @@ POLICY_VERSION = "hull-1"
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What is known of users, offers and products, all versions, redemptions, and the day's candidates."""
+    """What is known of users and offers, all versions, redemptions, and the day's candidates."""
 
     users: DataFrame
     offers: DataFrame
-    offer_products: DataFrame
-    products: DataFrame
     redemptions: DataFrame
     candidates: DataFrame
 
@@ -61,7 +59,7 @@ def assign(
 
     Args:
         scores: The table `offer_scores` as of `as_of`: the pairs that pass the hard rules.
-        catalogue: Users, offers and products.
+        catalogue: Users, offers, redemptions and candidates.
         as_of: The UTC day; all rows are valid from its 00:00.
         run_id: The run.
         seed: `run.seed`.
@@ -90,17 +88,10 @@ def assign(
         .withColumn("propensity", propensity(holdout_share=settings.holdout_share, explore_share=exploration.share))
     )
     rows = _described(chosen, scores, model.steps, people, offers, as_of=as_of, settings=settings)
-    shown = products_to_show(
-        rows.where(F.col("offer_id").isNotNull()).select("user_id", "offer_id"),
-        catalogue.candidates,
-        offers,
-        catalogue.offer_products,
-        newest(catalogue.products, key="product_id", as_of=as_of),
-        limit=settings.products,
-    )
     rows = (
-        rows.join(shown, on=["user_id", "offer_id"], how="left")
-        .withColumn("product_ids", F.coalesce("product_ids", F.array().cast("array<string>")))
+        rows.join(F.broadcast(offers.select("offer_id", "scope")), on="offer_id", how="left")
+        .join(catalogue.candidates.select("user_id", "items", "scoped"), on="user_id", how="left")
+        .withColumn("product_ids", products_shown(settings.products))
         .withColumn("run_id", F.lit(run_id))
         .withColumn("rank", F.lit(1))
         .withColumn("assignment_id", F.substring(F.sha2(F.concat_ws("|", "run_id", "user_id", "rank"), 256), 1, 32))

@@ -1,54 +1,53 @@
-"""Which products to show with an offer: the user's candidates that are in its scope."""
+"""Which products an offer that is limited to some is about, and which of them are shown with it."""
 
 from __future__ import annotations
+
+from datetime import date
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from offerlake.categories import levels
+from offerlake.decide.eligibility import newest
+from offerlake.windows import midnight
 
 
-def products_to_show(
-    chosen: DataFrame,
-    candidates: DataFrame,
-    offers: DataFrame,
-    offer_products: DataFrame,
-    products: DataFrame,
-    *,
-    limit: int,
-) -> DataFrame:
-    """The best candidates of each user within the scope of the offer chosen for him.
+def scopes(offers: DataFrame, offer_products: DataFrame, products: DataFrame, *, as_of: date) -> DataFrame:
+    """The products of each offer that is valid on the day and limited to categories, brands or products.
 
     Args:
-        chosen: user_id, offer_id.
-        candidates: The table `candidates` as of the day.
-        offers: offer_id, scope, scope_values; one row an offer.
+        offers: The table `offers`, all versions.
         offer_products: The table `offer_products`.
         products: product_id, category, brand; one row a product.
-        limit: Products at most.
+        as_of: The UTC day.
 
     Returns:
-        user_id, offer_id, product_ids (best first). No row where no candidate is in scope.
+        offer_id, product_id: distinct.
     """
+    start = F.lit(midnight(as_of))
+    valid = (
+        newest(offers, key="offer_id", as_of=as_of)
+        .where((F.col("scope") != "all") & (F.col("valid_from") <= start) & (F.col("valid_to") > start))
+        .select("offer_id", "scope", "scope_values")
+    )
     placed = products.select("product_id", levels(F.col("category")).alias("levels"), "brand")
-    listed = offer_products.select("offer_id", "product_id").distinct().withColumn("listed", F.lit(True))
-    return (
-        chosen.join(F.broadcast(offers.select("offer_id", "scope", "scope_values")), on="offer_id", how="inner")
-        .join(candidates.select("user_id", F.posexplode("items").alias("place", "item")), on="user_id", how="inner")
-        .withColumn("product_id", F.col("item.product_id"))
-        .join(placed, on="product_id", how="left")
-        .join(listed, on=["offer_id", "product_id"], how="left")
-        .where(_in_scope())
-        .groupBy("user_id", "offer_id")
-        .agg(F.sort_array(F.collect_list(F.struct("place", "product_id"))).alias("found"))
-        .select("user_id", "offer_id", F.slice("found.product_id", 1, limit).alias("product_ids"))
+    named = F.when(F.col("scope") == "category", F.arrays_overlap("scope_values", "levels")).when(
+        F.col("scope") == "brand", F.array_contains("scope_values", F.col("brand"))
     )
+    by_name = placed.crossJoin(F.broadcast(valid)).where(named).select("offer_id", "product_id")
+    listed = offer_products.join(F.broadcast(valid.where(F.col("scope") == "products")), on="offer_id", how="left_semi")
+    return by_name.unionByName(listed.select("offer_id", "product_id").distinct())
 
 
-def _in_scope() -> Column:
-    return (
-        F.when(F.col("scope") == "all", True)
-        .when(F.col("scope") == "category", F.arrays_overlap("scope_values", "levels"))
-        .when(F.col("scope") == "brand", F.array_contains("scope_values", F.col("brand")))
-        .otherwise(F.col("listed"))
-    )
+def products_shown(limit: int) -> Column:
+    """The products shown with the chosen offer, best first: ids, none without an offer.
+
+    Args:
+        limit: Products at most.
+
+    Of columns offer_id, scope (of the offer), items and scoped (of `candidates`).
+    """
+    best = F.transform("items", lambda item: item["product_id"])
+    within = F.try_element_at("scoped", F.col("offer_id"))
+    found = F.slice(F.when(F.col("scope") == "all", best).otherwise(within), 1, limit)
+    return F.coalesce(F.when(F.col("offer_id").isNotNull(), found), F.array().cast("array<string>"))

@@ -9,7 +9,8 @@ What may not be shown is left out before the best are taken, so that filters nev
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
 import numpy as np
@@ -23,10 +24,14 @@ Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
-DDL = "user_id string, items array<struct<product_id:string,score:double,source:string>>"
+DDL = (
+    "user_id string, items array<struct<product_id:string,score:double,source:string>>, "
+    "scoped map<string,array<string>>"
+)
 """What `best_of_block` gives, as Spark says it."""
 _ITEMS = pa.list_(pa.struct([("product_id", pa.string()), ("score", pa.float64()), ("source", pa.string())]))
-_OUT = pa.schema([("user_id", pa.string()), ("items", _ITEMS)])
+_SCOPED = pa.map_(pa.string(), pa.list_(pa.string()))
+_OUT = pa.schema([("user_id", pa.string()), ("items", _ITEMS), ("scoped", _SCOPED)])
 _SOURCES = ("own", "als", "popular")
 _UNITS = 1e5  # of a score's points in 1: float32 has about seven digits, and sums differ in the last
 _STRIP = 2048  # products whose scores are made at once: with 256 users two megabytes, what a core keeps near
@@ -46,7 +51,8 @@ class Rule:
         n: Products a user.
         mode: replenish: bought products come first; discover: they never come; both: they compete.
         own_weight: Of log(1 + weight) of a bought product, ≥ 0.
-        block_users: Users scored at once.
+        block_users: Users scored at once, about.
+        scoped: Products of each scope a user.
         per_category: Products of one top category at most in a user's list; None: any number.
         price_band: Of what a user has not bought only prices between so many times the mean price of what he bought
             come; products without a price do, and everything does for users without a purchase. None: all prices.
@@ -56,17 +62,19 @@ class Rule:
     mode: Literal["replenish", "discover", "both"]
     own_weight: float
     block_users: int
+    scoped: int = 1
     per_category: int | None = None
     price_band: tuple[float, float] | None = None
 
     @classmethod
-    def of(cls, settings: RecommendSettings, *, own_weight: float) -> Rule:
-        """The rule of the settings, with one of its weights."""
+    def of(cls, settings: RecommendSettings, *, own_weight: float, scoped: int = 1) -> Rule:
+        """The rule of the settings, with one of its weights, and so many products of each scope."""
         return cls(
             settings.n,
             settings.mode,
             own_weight,
             settings.block_users,
+            scoped,
             settings.per_category,
             settings.price_band,
         )
@@ -83,6 +91,7 @@ class Catalogue:
         place: Number of a product (idx) to its place in `ids`, −1: not among them.
         category: Products: a number for each top category.
         price: Products, NaN: not known.
+        scopes: Id of an offer to the places of the products that it is limited to, ascending.
     """
 
     ids: pa.StringArray
@@ -91,6 +100,20 @@ class Catalogue:
     place: Ints
     category: Ints
     price: Floats
+    scopes: Mapping[str, Ints] = field(default_factory=dict)
+
+    def within(self, some: Ints) -> Catalogue:
+        """The products at some places, ascending."""
+        there = np.full(len(self.ids) + 1, -1, dtype=np.int64)  # one more: what is not among them, −1, stays so
+        there[some] = np.arange(len(some))
+        return Catalogue(
+            ids=self.ids.take(pa.array(some)),
+            factors=self.factors[some],
+            popularity=self.popularity[some],
+            place=there[self.place],
+            category=self.category[some],
+            price=self.price[some],
+        )
 
 
 def best_of_block(block: pa.Table, products: Catalogue, rule: Rule) -> pa.RecordBatch:
@@ -114,8 +137,28 @@ def best_of_block(block: pa.Table, products: Catalogue, rule: Rule) -> pa.Record
         ],
         fields=list(_ITEMS.value_type),
     )
-    offsets = pa.array(np.concatenate([[0], np.cumsum(np.bincount(best.who, minlength=len(scores)))]), pa.int32())
-    return pa.RecordBatch.from_arrays([names, pa.ListArray.from_arrays(offsets, items, type=_ITEMS)], schema=_OUT)
+    return pa.RecordBatch.from_arrays([names, _lists(best, items, len(scores)), _scoped(scores)], schema=_OUT)
+
+
+def _lists(best: _Chosen, values: pa.Array, users: int) -> pa.ListArray:
+    """The values of each user's products as a list."""
+    ends = np.cumsum(np.bincount(best.who, minlength=users))
+    return pa.ListArray.from_arrays(pa.array(np.concatenate([[0], ends]), pa.int32()), values)
+
+
+def _scoped(scores: _Scores) -> pa.Array:
+    """The best products of each user within each scope, as maps; null without scopes."""
+    users, names = len(scores), sorted(scores.products.scopes)
+    if not names:
+        return pa.nulls(users, _SCOPED)
+    found = []
+    for name in names:
+        some = scores.within(scores.products.scopes[name])
+        best = _best(some, scores.rule.scoped, most=None)
+        found.append(_lists(best, some.products.ids.take(pa.array(best.which)), users))
+    by_user = np.arange(len(names) * users).reshape(len(names), users).T.ravel()
+    ends = pa.array(np.arange(users + 1) * len(names), pa.int32())
+    return pa.MapArray.from_arrays(ends, pa.array(names * users), pa.concat_arrays(found).take(pa.array(by_user)))
 
 
 @dataclass(frozen=True)
@@ -193,6 +236,15 @@ class _Scores:
             None if self.low is None else self.low[rows],
             None if self.high is None else self.high[rows],
         )
+
+    def within(self, some: Ints) -> _Scores:
+        """Those of the products at some places, ascending."""
+        there = np.full(len(self.products.ids), -1, dtype=np.int64)
+        there[some] = np.arange(len(some))
+        column = there[self.column]
+        order = np.lexsort((self.row, column // _STRIP))[np.count_nonzero(column < 0) :]
+        products = self.products.within(some)
+        return replace(self, products=products, row=self.row[order], column=column[order], bonus=self.bonus[order])
 
     def guess(self, k: int) -> Floats:
         """What the k-th best score of each user's new products probably exceeds; −inf: cannot be said.

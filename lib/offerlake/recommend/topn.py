@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark import Broadcast
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -32,7 +34,12 @@ def showable(products: DataFrame, *, blocked: Collection[str]) -> DataFrame:
 
 
 def catalogue(
-    product_factors: DataFrame, product_index: DataFrame, popularity: DataFrame, shown: DataFrame
+    product_factors: DataFrame,
+    product_index: DataFrame,
+    popularity: DataFrame,
+    shown: DataFrame,
+    *,
+    scopes: DataFrame | None = None,
 ) -> Catalogue:
     """Collects the product factors, (rank + 6) × 4 bytes a product: 15 MB for 100,000 products at rank 32.
 
@@ -41,6 +48,7 @@ def catalogue(
         product_index: product_id, idx.
         popularity: product_id, popularity.
         shown: What `showable` gives: others are not recommended.
+        scopes: offer_id, product_id: what offers are limited to; collected too.
     """
     rows = (
         product_factors.withColumnRenamed("id", "idx")
@@ -72,7 +80,19 @@ def catalogue(
         place=place,
         category=categories.to_numpy(zero_copy_only=False).astype(np.int64),
         price=rows["price"].to_numpy().astype(np.float32),
+        scopes={} if scopes is None else _places(scopes.toArrow(), ids),
     )
+
+
+def _places(scopes: pa.Table, ids: pa.StringArray) -> dict[str, npt.NDArray[np.int64]]:
+    """Offer to the places of its products, ascending; of offers none of whose products is there, no places."""
+    at = pc.index_in(scopes["product_id"], ids).fill_null(-1).to_numpy()
+    offers = scopes["offer_id"].combine_chunks().dictionary_encode()
+    number = offers.indices.to_numpy()
+    return {
+        offer: np.unique(at[(number == n) & (at >= 0)]).astype(np.int64)
+        for n, offer in enumerate(offers.dictionary.to_pylist())
+    }
 
 
 def recommend(
@@ -100,7 +120,7 @@ def recommend(
         rule: What is shown.
 
     Returns:
-        user_id, items (array of product_id, score, source).
+        user_id, items (array of product_id, score, source), scoped (offer_id to the best product_ids of its scope).
     """
     spark = users.sparkSession
     factors = user_factors.withColumnRenamed("id", "idx").join(user_index, on="idx", how="inner")

@@ -323,7 +323,17 @@ CANDIDATES = Table(
     grain="one user as of one day",
     key=("as_of", "user_id"),
     partition="as_of",
-    columns=(_AS_OF, _USER, Col("items", f"array<{_ITEM}>", "best first; source says why it is there")),
+    columns=(
+        _AS_OF,
+        _USER,
+        Col("items", f"array<{_ITEM}>", "best first; source says why it is there"),
+        Col(
+            "scoped",
+            "map<string,array<string>>",
+            "offer valid on the day and limited to some products → the best of them (product_id); null: there is no such offer",
+            null=True,
+        ),
+    ),
 )
 
 OFFER_SCORES = Table(
