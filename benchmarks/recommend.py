@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -78,18 +79,15 @@ def judged_ways(lake: Lake, settings: Settings, before: DataFrame, mode: str) ->
     ever = popularity(before, as_of=cut, days=EVER)
     alike = ever.withColumn("popularity", F.lit(1.0))
     plain = Rule.of(ours.model_copy(update={"mode": "discover" if mode == "discover" else "both"}), own_weight=0.0)
-    for name, factors, popular in (
-        ("als", model.userFactors, alike),
-        ("popular_ever", model.userFactors.limit(0), ever),
-    ):
+    for name, rule, popular in (("als", plain, alike), ("popular_ever", replace(plain, personal=False), ever)):
         rows = recommend(
             buyers,
             before,
-            user_factors=factors,
+            user_factors=model.userFactors,
             user_index=users,
             product_index=products,
             products=catalogue(model.itemFactors, products, popular, shown),
-            rule=plain,
+            rules=[rule],
         )
         places = rows.select("user_id", F.posexplode("items").alias("place", "item"))
         ways[name] = judged(places.select("user_id", "item.product_id", (F.col("place") + 1).alias("rank")))

@@ -95,7 +95,7 @@ def ours(
         user_index=user_index,
         product_index=product_index,
         products=catalogue(model.itemFactors, product_index, popularity, shown),
-        rule=rule,
+        rules=[rule],
     )
 
 

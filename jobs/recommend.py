@@ -33,7 +33,7 @@ def run(ctx: Context) -> None:
         user_index=ctx.read("user_index"),
         product_index=product_index,
         products=catalogue(model.itemFactors, product_index, popular, shown, scopes=limited),
-        rule=Rule.of(settings, own_weight=trained.settings["own_weight"], scoped=ctx.settings.decide.products),
+        rules=[Rule.of(settings, own_weight=trained.settings["own_weight"], scoped=ctx.settings.decide.products)],
     )
     rows = ctx.write(
         "candidates", CANDIDATES.select(found.withColumn("as_of", F.lit(ctx.as_of))), where={"as_of": ctx.as_of}

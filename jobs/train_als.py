@@ -72,7 +72,7 @@ def judge(ctx: Context, users: DataFrame, products: DataFrame) -> float:
     for name in judged:
         ctx.metric(f"{name}.users", number)
     ctx.metric("recommend.own_weight", chosen.name)
-    for frame in (before, truth, *ours.values()):
+    for frame in (before, truth, found.made, *ours.values()):
         frame.unpersist()
     return chosen.name
 

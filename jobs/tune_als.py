@@ -27,7 +27,7 @@ def run(ctx: Context) -> None:
     last = ctx.as_of - timedelta(days=settings.holdout_days)
 
     def worth(number: int, tried: RecommendSettings) -> float | None:
-        judged = _judged(ctx, tried, cut=last - timedelta(days=settings.holdout_days), until=last).cache()
+        judged = _judged(ctx, tried, cut=last - timedelta(days=settings.holdout_days), until=last)
         found = _mean(ctx, judged)
         ctx.metric(f"recommend.search.{METRIC}", found.value, low=found.low, high=found.high, part=f"trial={number}")
         for name in (*WHOLE, *SCALED):
@@ -42,17 +42,18 @@ def run(ctx: Context) -> None:
     gain = now.withColumnRenamed(METRIC, "now").join(then, on="user_id", how="inner")
     found = _mean(ctx, gain.select("user_id", (F.col(f"`{METRIC}`") - F.col("now")).alias(METRIC)))
     ctx.metric("recommend.search.gain", found.value, low=found.low, high=found.high)
+    now.unpersist()
+    then.unpersist()
 
 
 def _judged(ctx: Context, tried: RecommendSettings, *, cut: date, until: date) -> DataFrame:
-    """The metric of every user who bought in [cut, until), by candidates as of `cut`: user_id, ndcg@10."""
+    """The metric of every user who bought in [cut, until), by candidates as of `cut`: user_id, ndcg@10 (cached)."""
     seed, lines, clicks = ctx.settings.run.seed, ctx.read("order_lines"), ctx.read("clicks")
     before = interactions(
         cut, clicks=clicks, order_lines=lines, weights=tried.weights, half_life_days=tried.half_life_days
     ).cache()
-    none = ctx.spark.createDataFrame([], f"user_id string, `{METRIC}` double")
     if before.isEmpty():
-        return none
+        return ctx.spark.createDataFrame([], f"user_id string, `{METRIC}` double")
     truth = bought_after(before, lines, cut=cut, as_of=until, mode=tried.mode).cache()
     found = contenders(
         truth.select("user_id").distinct(),
@@ -64,8 +65,13 @@ def _judged(ctx: Context, tried: RecommendSettings, *, cut: date, until: date) -
         settings=tried,
         seed=seed,
     )
-    ways = {weight: per_user(rows, truth, ks=(10,)) for weight, rows in found.ours.items()}
-    return choose(ways, metric=METRIC, default=tried.own_weights[-1], seed=seed).judged.select("user_id", f"`{METRIC}`")
+    ways = {weight: per_user(rows, truth, ks=(10,)).cache() for weight, rows in found.ours.items()}
+    chosen = choose(ways, metric=METRIC, default=tried.own_weights[-1], seed=seed).judged
+    judged = chosen.select("user_id", f"`{METRIC}`").cache()
+    judged.count()  # so that what it is made of can go
+    for frame in (before, truth, found.made, *ways.values()):
+        frame.unpersist()
+    return judged
 
 
 def _mean(ctx: Context, judged: DataFrame) -> Estimate:

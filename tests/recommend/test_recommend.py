@@ -46,7 +46,7 @@ def run(
         products=catalogue(
             model.itemFactors, product_index, popularity(frame, as_of=made.AS_OF, days=28), made.shown(product_index)
         ),
-        rule=Rule.of(settings, own_weight=1.0),
+        rules=[Rule.of(settings, own_weight=1.0)],
     ).collect()
     assert len(rows) == len({row["user_id"] for row in rows})
     return {row["user_id"]: row["items"] for row in rows}

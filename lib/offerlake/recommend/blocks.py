@@ -25,10 +25,10 @@ Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
 DDL = (
-    "user_id string, items array<struct<product_id:string,score:double,source:string>>, "
+    "rule int, user_id string, items array<struct<product_id:string,score:double,source:string>>, "
     "scoped map<string,array<string>>"
 )
-"""What `best_of_block` gives, as Spark says it."""
+"""What `best_of_block` gives, as Spark says it; before it the number of the rule."""
 _ITEMS = pa.list_(pa.struct([("product_id", pa.string()), ("score", pa.float64()), ("source", pa.string())]))
 _SCOPED = pa.map_(pa.string(), pa.list_(pa.string()))
 _OUT = pa.schema([("user_id", pa.string()), ("items", _ITEMS), ("scoped", _SCOPED)])
@@ -54,6 +54,7 @@ class Rule:
         block_users: Users scored at once, about.
         scoped: Products of each scope a user.
         per_category: Products of one top category at most in a user's list; None: any number.
+        personal: Whether users' factors count; if not, everybody gets what is popular.
         price_band: Of what a user has not bought only prices between so many times the mean price of what he bought
             come; products without a price do, and everything does for users without a purchase. None: all prices.
     """
@@ -65,6 +66,7 @@ class Rule:
     scoped: int = 1
     per_category: int | None = None
     price_band: tuple[float, float] | None = None
+    personal: bool = True
 
     @classmethod
     def of(cls, settings: RecommendSettings, *, own_weight: float, scoped: int = 1) -> Rule:
@@ -196,7 +198,7 @@ class _Scores:
             row = pc.index_in(some["user_id"], names).fill_null(-1).to_numpy().astype(np.int64)
             return row, row >= 0
 
-        of_model = block.filter(block["features"].is_valid())
+        of_model = block.filter(block["features"].is_valid()) if rule.personal else block.slice(0, 0)
         row, there = rows_of(of_model)
         known = np.zeros(len(names), dtype=bool)
         known[row[there]] = True

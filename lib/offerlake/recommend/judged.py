@@ -50,10 +50,12 @@ class Contenders:
         baselines: By the names their metrics have: `recommend.popularity`, the same for everybody but for the mode's
             filter; `recommend.own`, the user's most bought (not in discover); `recommend.als`, ALS alone (in
             replenish).
+        made: What all but `recommend.own` are parts of; it is cached: unpersist it in the end.
     """
 
     ours: dict[float, DataFrame]
     baselines: dict[str, DataFrame]
+    made: DataFrame
 
 
 def contenders(
@@ -83,28 +85,31 @@ def contenders(
     popular = popularity(before, as_of=cut, days=settings.popularity_days)
     products = catalogue(model.itemFactors, product_index, popular, shown)
 
-    def ranked(factors: DataFrame, rule: Rule) -> DataFrame:
-        rows = recommend(
+    weights = (0.0,) if settings.mode == "discover" else (0.0, *settings.own_weights)
+    rules: dict[float | str, Rule] = {weight: Rule.of(settings, own_weight=weight) for weight in weights}
+    plain = rules[0.0]
+    if settings.mode == "replenish":
+        plain = replace(plain, mode="both")
+        rules["recommend.als"] = plain
+    rules["recommend.popularity"] = replace(plain, personal=False)
+    made = (
+        recommend(
             users,
             before,
-            user_factors=factors,
+            user_factors=model.userFactors,
             user_index=user_index,
             product_index=product_index,
             products=products,
-            rule=rule,
+            rules=list(rules.values()),
         )
-        return rows.select("user_id", F.posexplode("items").alias("place", "item")).select(
-            "user_id", F.col("item.product_id").alias("product_id"), (F.col("place") + 1).alias("rank")
-        )
-
-    weights = (0.0,) if settings.mode == "discover" else (0.0, *settings.own_weights)
-    ours = {weight: ranked(model.userFactors, Rule.of(settings, own_weight=weight)) for weight in weights}
-    plain = Rule.of(settings, own_weight=0.0)
-    baselines = {}
-    if settings.mode == "replenish":
-        plain = replace(plain, mode="both")
-        baselines["recommend.als"] = ranked(model.userFactors, plain)
-    baselines["recommend.popularity"] = ranked(model.userFactors.limit(0), plain)
+        .select("rule", "user_id", F.posexplode("items.product_id").alias("place", "product_id"))
+        .cache()
+    )
+    by_name = {
+        name: made.where(F.col("rule") == number).select("user_id", "product_id", (F.col("place") + 1).alias("rank"))
+        for number, name in enumerate(rules)
+    }
+    baselines = {name: frame for name, frame in by_name.items() if isinstance(name, str)}
     if settings.mode != "discover":
         baselines["recommend.own"] = frequency(before, k=settings.n)
-    return Contenders(ours, baselines)
+    return Contenders({weight: by_name[weight] for weight in weights}, baselines, made)

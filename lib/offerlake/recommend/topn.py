@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -103,9 +103,9 @@ def recommend(
     user_index: DataFrame,
     product_index: DataFrame,
     products: Catalogue,
-    rule: Rule,
+    rules: Sequence[Rule],
 ) -> DataFrame:
-    """The table `candidates` without its `as_of`: a row for every user of `users`, best product first.
+    """The table `candidates` without its `as_of`, by each of some rules: a row for every user, best product first.
 
     `source` says why a product is there: `own` (bought before), `als` (users alike did), `popular` (nothing is known
     of the user that says more). Ties go to the smaller id. A task holds block_users × 2,048 scores.
@@ -117,10 +117,11 @@ def recommend(
         user_index: user_id, idx.
         product_index: product_id, idx.
         products: What `catalogue` gives.
-        rule: What is shown.
+        rules: What is shown; all have the `block_users` of the first.
 
     Returns:
-        user_id, items (array of product_id, score, source), scoped (offer_id to the best product_ids of its scope).
+        rule (place in `rules`), user_id, items (array of product_id, score, source), scoped (offer_id to the best
+        product_ids of its scope).
     """
     spark = users.sparkSession
     factors = user_factors.withColumnRenamed("id", "idx").join(user_index, on="idx", how="inner")
@@ -134,20 +135,24 @@ def recommend(
         .unionByName(factors.select("user_id", "features"), allowMissingColumns=True)
         .unionByName(bought, allowMissingColumns=True)
     )
-    blocks = -(-users.count() // rule.block_users)
+    blocks = -(-users.count() // rules[0].block_users)
     tasks = int(spark.conf.get("spark.sql.shuffle.partitions") or 1)
     placed = (
         together.withColumn("block", F.pmod(F.xxhash64("user_id"), F.lit(max(blocks, 1))).cast("int"))
         .repartitionById(tasks, "block")
         .sortWithinPartitions("block")
     )
-    return placed.mapInArrow(_scorer(spark.sparkContext.broadcast(products), rule), DDL)
+    return placed.mapInArrow(_scorer(spark.sparkContext.broadcast(products), rules), DDL)
 
 
-def _scorer(shared: Broadcast[Catalogue], rule: Rule) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def _scorer(
+    shared: Broadcast[Catalogue], rules: Sequence[Rule]
+) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def score(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for block in _blocks(batches):
-            yield best_of_block(block, shared.value, rule)
+            for number, rule in enumerate(rules):
+                best = best_of_block(block, shared.value, rule)
+                yield best.add_column(0, "rule", pa.array(np.full(best.num_rows, number), pa.int32()))
 
     return score
 
