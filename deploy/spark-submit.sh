@@ -81,7 +81,10 @@ case $manager in
   *) fail "cluster manager $manager: give yarn, kubernetes or standalone" ;;
 esac
 # In client mode the driver is this machine's own environment.
-[[ $mode == cluster ]] || options+=(--conf "spark.pyspark.driver.python=$root/.venv/bin/python")
+if [[ $mode != cluster ]]; then
+  export OPENBLAS_NUM_THREADS=${OPENBLAS_NUM_THREADS:-1}
+  options+=(--conf "spark.pyspark.driver.python=$root/.venv/bin/python" --driver-library-path "$root/.venv/native")
+fi
 read -ra further <<<"${SUBMIT_ARGS:-}"
 export SPARK_HOME=${SPARK_HOME:-$("$root/.venv/bin/python" -c 'import pyspark; print(pyspark.__path__[0])')}
 command=("$SPARK_HOME/bin/spark-submit" "${options[@]}" "${further[@]}" "$app" "$@")

@@ -70,6 +70,8 @@ def test_yarn_ships_environment_and_jars(archive: str) -> None:
     assert any("delta-spark" in jar and Path(jar).is_file() for jar in options["--jars"].split(","))
     assert "spark.pyspark.python=./environment/bin/python" in words
     assert f"spark.pyspark.driver.python={ROOT}/.venv/bin/python" in words
+    assert "spark.executor.extraLibraryPath=./environment/native" in words
+    assert options["--driver-library-path"] == f"{ROOT}/.venv/native"
     assert words[-5:] == [f"{ROOT}/jobs/train_deep.py", "--config", "cluster", "--as-of", "2025-09-03"]
 
 
