@@ -47,6 +47,7 @@ def test_killed_on_executors_and_run_again_it_is_the_same_row_for_row(
         f"decide.budget={budget}",
         f"run.publish={json.dumps(str(tmp_path / 'published'))}",
         "run.parallel=2",
+        "clean.look_back_days=null",  # as on a laptop: else it is another run
     )
     command = [ROOT / "deploy" / "spark-submit.sh", "standalone", "run", "--as-of", DAY, "--config", "demo", "--json"]
     command += ["--lake", str(lake), "--landing", str(demo.root / "lake-landing")]
