@@ -1,4 +1,4 @@
-"""Looks for better settings of ALS on the past; what is found is in `metrics`, for somebody to set."""
+"""Looks for better settings of ALS on the past; what is found is a model, `als_search`, and in `metrics`."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ def run(ctx: Context) -> None:
     ctx.metric("recommend.search.gain", found.value, low=found.low, high=found.high)
     now.unpersist()
     then.unpersist()
+    ctx.publish_model(ctx.draft_model("als_search", best.model_dump(mode="json")))
 
 
 def _judged(ctx: Context, tried: RecommendSettings, *, cut: date, until: date) -> DataFrame:
@@ -87,7 +88,7 @@ def _needs(settings: Settings) -> tuple[Need, ...]:
 JOB = Job(
     name="tune_als",
     reads=("user_index", "product_index", "clicks", "order_lines", "products"),
-    writes=(),
+    writes=("model:als_search",),
     run=run,
     when=lambda settings: settings.recommend.search.trials > 0,
     needs=_needs,

@@ -158,7 +158,7 @@ def test_no_space_left_is_told_and_leaves_the_table_as_it_was(lake: Lake) -> Non
     # Said by a task, as the file system would: a device that is full needs the right to mount one.
     rows = _candidates(lake, (D1, "u2"))
     full = rows.selectExpr(
-        "as_of", "user_id", "IF(user_id = 'u2', raise_error('No space left on device'), items) AS items"
+        "as_of", "user_id", "IF(user_id = 'u2', raise_error('No space left on device'), items) AS items", "scoped"
     )
     with pytest.raises(EnvironmentProblem, match="candidates: no space left on device"):
         lake.write("candidates", full, where={"as_of": D1})

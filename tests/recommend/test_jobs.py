@@ -169,6 +169,8 @@ def test_a_search_tries_settings_on_one_window_and_judges_on_the_next(
     assert ("recommend.search.rank", "trial=2") not in metrics
     assert metrics["recommend.search.best.alpha", "all"]["value"] == first["alpha"], "of equal ones the first stays"
     assert metrics["recommend.search.gain", "all"]["value"] == 0
+    (model,) = lake.read("models").where("name = 'als_search' AND status = 'live'").collect()
+    assert json.loads(model["settings"])["alpha"] == first["alpha"]
 
 
 def test_a_search_without_purchases_to_judge_by_keeps_what_is_set(
