@@ -104,19 +104,6 @@ class Catalogue:
     price: Floats
     scopes: Mapping[str, Ints] = field(default_factory=dict)
 
-    def within(self, some: Ints) -> Catalogue:
-        """The products at some places, ascending."""
-        there = np.full(len(self.ids) + 1, -1, dtype=np.int64)  # one more: what is not among them, −1, stays so
-        there[some] = np.arange(len(some))
-        return Catalogue(
-            ids=self.ids.take(pa.array(some)),
-            factors=self.factors[some],
-            popularity=self.popularity[some],
-            place=there[self.place],
-            category=self.category[some],
-            price=self.price[some],
-        )
-
 
 def best_of_block(block: pa.Table, products: Catalogue, rule: Rule) -> pa.RecordBatch:
     """Scores one block of users.
@@ -241,11 +228,19 @@ class _Scores:
 
     def within(self, some: Ints) -> _Scores:
         """Those of the products at some places, ascending."""
-        there = np.full(len(self.products.ids), -1, dtype=np.int64)
+        whole = self.products
+        there = np.full(len(whole.ids) + 1, -1, dtype=np.int64)  # one more: what is not among them, −1, stays so
         there[some] = np.arange(len(some))
+        products = Catalogue(
+            ids=whole.ids.take(pa.array(some)),
+            factors=whole.factors[some],
+            popularity=whole.popularity[some],
+            place=there[whole.place],
+            category=whole.category[some],
+            price=whole.price[some],
+        )
         column = there[self.column]
         order = np.lexsort((self.row, column // _STRIP))[np.count_nonzero(column < 0) :]
-        products = self.products.within(some)
         return replace(self, products=products, row=self.row[order], column=column[order], bonus=self.bonus[order])
 
     def guess(self, k: int) -> Floats:
