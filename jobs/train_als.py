@@ -5,18 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from functools import reduce
 
-from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from offerlake.evaluate.bootstrap import poisson_means
 from offerlake.evaluate.ranking import per_user
 from offerlake.evaluate.selection import choose
-from offerlake.features.catalogue import known_products
-from offerlake.features.interactions import interactions
+from offerlake.holdout import READS, Holdout
 from offerlake.job import Context, Job, main
 from offerlake.recommend.als import fit, ratings
-from offerlake.recommend.judged import bought_after, contenders
-from offerlake.recommend.topn import showable
+from offerlake.recommend.judged import contenders
 
 KS = (10,)
 METRIC = "ndcg@10"
@@ -26,34 +23,22 @@ def run(ctx: Context) -> None:
     """Judges, then fits on everything and writes the model with the weight of own purchases that was chosen."""
     settings, seed = ctx.settings.recommend, ctx.settings.run.seed
     users, products = ctx.read("user_index"), ctx.read("product_index")
-    own_weight = judge(ctx, users, products)
+    own_weight = judge(ctx)
     today = ctx.read("interactions").where(F.col("as_of") == F.lit(ctx.as_of))
     model = ctx.draft_model("als", {**settings.model_dump(mode="json"), "own_weight": own_weight})
     fit(ratings(today, users, products), settings=settings, seed=seed).write().save(model.file("model"))
     ctx.publish_model(model)
 
 
-def judge(ctx: Context, users: DataFrame, products: DataFrame) -> float:
+def judge(ctx: Context) -> float:
     """Notes the ranking metrics of each contender on what was bought in the holdout; returns the best weight."""
     settings, seed = ctx.settings.recommend, ctx.settings.run.seed
     cut = ctx.as_of - timedelta(days=settings.holdout_days)
-    lines = ctx.read("order_lines")
-    before = interactions(
-        cut,
-        clicks=ctx.read("clicks"),
-        order_lines=lines,
-        weights=settings.weights,
-        half_life_days=settings.half_life_days,
-    ).cache()
-    if before.isEmpty():
+    window = Holdout.of(ctx.read, cut=cut, until=ctx.as_of, settings=settings, seed=seed)
+    if window is None:
         ctx.metric(f"recommend.{METRIC}", None)
         return settings.own_weights[-1]
-    truth = bought_after(before, lines, cut=cut, as_of=ctx.as_of, mode=settings.mode).cache()
-    buyers = truth.select("user_id").distinct()
-    shown = showable(known_products(ctx.read("products"), as_of=cut), blocked=settings.blocked_categories)
-    found = contenders(
-        buyers, before, cut=cut, user_index=users, product_index=products, shown=shown, settings=settings, seed=seed
-    )
+    found, truth = contenders(window.buyers, window.stage, settings=settings), window.truth
     ours = {weight: per_user(rows, truth, ks=KS).cache() for weight, rows in found.ours.items()}
     chosen = choose(ours, metric=METRIC, default=settings.own_weights[-1], seed=seed)
     judged = {"recommend": chosen.judged} | {
@@ -72,14 +57,15 @@ def judge(ctx: Context, users: DataFrame, products: DataFrame) -> float:
     for name in judged:
         ctx.metric(f"{name}.users", number)
     ctx.metric("recommend.own_weight", chosen.name)
-    for frame in (before, truth, found.made, *ours.values()):
+    for frame in (found.made, *ours.values()):
         frame.unpersist()
+    window.unpersist()
     return chosen.name
 
 
 JOB = Job(
     name="train_als",
-    reads=("interactions", "user_index", "product_index", "clicks", "order_lines", "products"),
+    reads=("interactions", *READS),
     writes=("model:als",),
     run=run,
 )

@@ -11,12 +11,10 @@ from offerlake.config import RecommendSettings, Settings
 from offerlake.evaluate.bootstrap import Estimate, poisson_means
 from offerlake.evaluate.ranking import per_user
 from offerlake.evaluate.selection import choose
-from offerlake.features.catalogue import known_products
-from offerlake.features.interactions import interactions
+from offerlake.holdout import READS, Holdout
 from offerlake.job import Context, Job, Need, main
-from offerlake.recommend.judged import bought_after, contenders
+from offerlake.recommend.judged import contenders
 from offerlake.recommend.search import SCALED, WHOLE, search
-from offerlake.recommend.topn import showable
 
 METRIC = "ndcg@10"
 
@@ -49,29 +47,18 @@ def run(ctx: Context) -> None:
 
 def _judged(ctx: Context, tried: RecommendSettings, *, cut: date, until: date) -> DataFrame:
     """The metric of every user who bought in [cut, until), by candidates as of `cut`: user_id, ndcg@10 (cached)."""
-    seed, lines, clicks = ctx.settings.run.seed, ctx.read("order_lines"), ctx.read("clicks")
-    before = interactions(
-        cut, clicks=clicks, order_lines=lines, weights=tried.weights, half_life_days=tried.half_life_days
-    ).cache()
-    if before.isEmpty():
+    seed = ctx.settings.run.seed
+    window = Holdout.of(ctx.read, cut=cut, until=until, settings=tried, seed=seed)
+    if window is None:
         return ctx.spark.createDataFrame([], f"user_id string, `{METRIC}` double")
-    truth = bought_after(before, lines, cut=cut, as_of=until, mode=tried.mode).cache()
-    found = contenders(
-        truth.select("user_id").distinct(),
-        before,
-        cut=cut,
-        user_index=ctx.read("user_index"),
-        product_index=ctx.read("product_index"),
-        shown=showable(known_products(ctx.read("products"), as_of=cut), blocked=tried.blocked_categories),
-        settings=tried,
-        seed=seed,
-    )
+    found, truth = contenders(window.buyers, window.stage, settings=tried), window.truth
     ways = {weight: per_user(rows, truth, ks=(10,)).cache() for weight, rows in found.ours.items()}
     chosen = choose(ways, metric=METRIC, default=tried.own_weights[-1], seed=seed).judged
     judged = chosen.select("user_id", f"`{METRIC}`").cache()
     judged.count()  # so that what it is made of can go
-    for frame in (before, truth, found.made, *ways.values()):
+    for frame in (found.made, *ways.values()):
         frame.unpersist()
+    window.unpersist()
     return judged
 
 
@@ -87,7 +74,7 @@ def _needs(settings: Settings) -> tuple[Need, ...]:
 
 JOB = Job(
     name="tune_als",
-    reads=("user_index", "product_index", "clicks", "order_lines", "products"),
+    reads=READS,
     writes=("model:als_search",),
     run=run,
     when=lambda settings: settings.recommend.search.trials > 0,

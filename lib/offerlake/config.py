@@ -205,6 +205,15 @@ class NeighbourSettings(_Section):
     by: Literal["cosine", "lift"]
 
 
+class RerankSettings(_Section):
+    enabled: bool
+    pool: Positive
+    users: Positive
+    trees: Positive
+    depth: Positive
+    rate: Annotated[float, Field(gt=0, le=1)]
+
+
 class RecommendSettings(_Section):
     n: Positive
     rank: Positive
@@ -222,11 +231,14 @@ class RecommendSettings(_Section):
     blocked_categories: tuple[str, ...]
     price_band: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]] | None
     holdout_days: Positive
+    rerank: RerankSettings
     neighbours: NeighbourSettings
     search: SearchSettings
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
+        if self.rerank.enabled and self.rerank.pool < self.n:
+            raise ValueError(f"rerank.pool: {self.rerank.pool} is less than n: {self.n}")
         if self.price_band and self.price_band[0] >= self.price_band[1]:
             raise ValueError(f"price_band: {self.price_band[0]} is not below {self.price_band[1]}")
         return self

@@ -206,6 +206,56 @@ def test_a_search_finds_a_summit_and_finds_it_again(settings: Settings) -> None:
     assert search(wide, worth, seed=3) == best
 
 
+def buyers_of_milk() -> list[tuple[str, str, datetime]]:
+    """Everybody buys milk, of his kind, once a month, and six of a tool a few days before each window: never again."""
+    months = [datetime(2024, month, 10, tzinfo=UTC) for month in (10, 11, 12)]
+    tools = {"axe": datetime(2024, 11, 28, tzinfo=UTC), "drill": datetime(2024, 12, 30, tzinfo=UTC)}
+    tools["saw"] = datetime(2025, 1, 28, tzinfo=UTC)
+    rows = []
+    for number in range(60):
+        rows += [(f"m{number}", f"milk{number % 6}", time) for time in (*months, JANUARY, FEBRUARY)]
+        rows += [(f"m{number}", f"{tool}{number % 6}", time) for tool, time in tools.items() for _ in range(6)]
+    return rows
+
+
+def test_a_second_stage_learns_that_milk_is_bought_again_and_a_saw_is_not(
+    jobs: dict[str, Job], shop: Callable[..., tuple[Settings, Lake]]
+) -> None:
+    small = ("recommend.rerank.pool=10", "recommend.rerank.depth=3")
+    settings, lake = shop("recommend.rerank.enabled=true", *small, more=buyers_of_milk())
+    assert jobs["train_reranker"].when(settings)
+
+    for name in ("train_als", "train_reranker", "recommend"):
+        run(jobs, name, settings, lake)
+
+    metrics = {row["name"]: row for row in lake.read("metrics").collect()}
+    assert metrics["recommend.rerank.gain"]["low"] > 0
+    gain = metrics["recommend.rerank.ndcg@10"]["value"] - metrics["recommend.ndcg@10"]["value"]
+    assert gain > 0
+    assert metrics["recommend.rerank.users"]["value"] == metrics["recommend.users"]["value"]
+    items = {row["user_id"]: row["items"] for row in lake.read("candidates").collect()}
+    assert sorted(items) == USERS, "those of user_features"
+    assert all(0 <= item["score"] <= 1 for of_user in items.values() for item in of_user)
+    (model,) = lake.read("models").where("name = 'reranker' AND status = 'live'").collect()
+    assert json.loads(model["settings"])["use"] is True
+
+
+def test_a_second_stage_with_nothing_to_learn_from_is_not_used(
+    jobs: dict[str, Job], shop: Callable[..., tuple[Settings, Lake]]
+) -> None:
+    settings, lake = shop("recommend.rerank.enabled=true", "recommend.mode=discover")
+
+    for name in ("train_als", "train_reranker", "recommend"):
+        run(jobs, name, settings, lake)
+
+    metrics = {row["name"]: row["value"] for row in lake.read("metrics").collect()}
+    assert metrics["recommend.rerank.gain"] is None
+    (model,) = lake.read("models").where("name = 'reranker' AND status = 'live'").collect()
+    assert json.loads(model["settings"])["use"] is False
+    items = {row["user_id"]: row["items"] for row in lake.read("candidates").collect()}
+    assert items["b0"][0]["product_id"] == "tool0", "as the first stage has it"
+
+
 def test_without_a_model_the_message_names_it(jobs: dict[str, Job], shop: Callable[..., tuple[Settings, Lake]]) -> None:
     settings, lake = shop()
 

@@ -16,7 +16,7 @@ from offerlake.errors import DataError
 from offerlake.recommend.als import fit, ratings
 from offerlake.recommend.baselines import frequency, popularity
 from offerlake.recommend.blocks import Catalogue, Rule, best_of_block
-from offerlake.recommend.judged import bought_after, contenders
+from offerlake.recommend.judged import Stage, bought_after, contenders
 from offerlake.recommend.topn import _blocks, catalogue, recommend, showable
 from recommend import made
 
@@ -372,16 +372,17 @@ def test_contenders_are_ranked_without_gaps(spark: SparkSession, small: Recommen
     frame = made.interactions(spark, made.tastes())
     users = spark.createDataFrame([("a1",), ("new",)], "user_id string")
 
-    found = contenders(
-        users,
+    stage = Stage.of(
         frame,
         cut=made.AS_OF,
         user_index=made.index(spark, frame, "user_id"),
         product_index=made.index(spark, frame, "product_id"),
         shown=made.shown(made.index(spark, frame, "product_id")),
-        settings=with_(small, mode=mode),
+        settings=small,
         seed=7,
     )
+
+    found = contenders(users, stage, settings=with_(small, mode=mode))
     lists = {
         name: [row["product_id"] for row in rows.where("user_id = 'a1'").orderBy("rank").collect()]
         for name, rows in {**found.ours, **found.baselines}.items()

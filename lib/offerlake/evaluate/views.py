@@ -17,6 +17,7 @@ ENGINES = (
 )
 """Engine, its name in metrics, its name in words."""
 RANKINGS = (
+    ("Offerlake, ordered again by trees", "recommend.rerank"),
     ("Offerlake", "recommend"),
     ("Tastes alone (ALS)", "recommend.als"),
     ("The customer's own habit", "recommend.own"),

@@ -106,6 +106,7 @@ JOBS = {
     "train_als": "Learn tastes",
     "build_neighbours": "See what is bought together",
     "tune_als": "Search better settings for tastes",
+    "train_reranker": "Learn which picks are bought",
     "recommend": "Pick products",
     "train_response": "Learn who responds",
     "train_uplift": "Learn what offers change",

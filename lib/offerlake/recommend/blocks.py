@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -104,8 +104,51 @@ class Catalogue:
     price: Floats
     scopes: Mapping[str, Ints] = field(default_factory=dict)
 
+    def places(self, numbers: Ints) -> Ints:
+        """Places of products by their numbers, −1: not among them."""
+        return np.where(numbers < len(self.place), self.place[numbers % len(self.place)], -1)
 
-def best_of_block(block: pa.Table, products: Catalogue, rule: Rule) -> pa.RecordBatch:
+
+@dataclass(frozen=True)
+class Pool:
+    """The best of a block's users: what a second stage orders.
+
+    Attributes:
+        block: What `best_of_block` gets, with what was merely looked at, and `purchases` and `days` (since the last
+            event) of each pair.
+        products: The catalogue.
+        users: Their ids, ascending.
+        known: Users: whether they have factors.
+        who: Row of the user, ascending; his best product first.
+        which: Place of the product.
+        score: Of the first stage.
+        own: Whether he has bought it.
+    """
+
+    block: pa.Table
+    products: Catalogue
+    users: pa.StringArray
+    known: Bools
+    who: Ints
+    which: Ints
+    score: Floats
+    own: Bools
+
+
+class SecondStage(Protocol):
+    """What orders pools: gives each of their products a number, the larger the better."""
+
+    @property
+    def size(self) -> int:
+        """Products of a pool."""
+
+    def __call__(self, pool: Pool) -> Floats:
+        """A number for each row of the pool."""
+
+
+def best_of_block(
+    block: pa.Table, products: Catalogue, rule: Rule, second: SecondStage | None = None
+) -> pa.RecordBatch:
     """Scores one block of users.
 
     Args:
@@ -114,9 +157,13 @@ def best_of_block(block: pa.Table, products: Catalogue, rule: Rule) -> pa.Record
             purchases of other users are passed over.
         products: The catalogue.
         rule: What is shown.
+        second: What orders the best again; the score is what it gives then. None: nothing.
     """
     names, scores = _Scores.of(block, products, rule)
-    best = _best(scores, rule.n, most=rule.per_category)
+    if second is None:
+        best = _best(scores, rule.n, most=rule.per_category)
+    else:
+        best = _ordered(_pool(block, names, scores, second.size), second, rule)
     source = np.where(best.own, 0, np.where(scores.known[best.who], 1, 2))
     items = pa.StructArray.from_arrays(
         [
@@ -127,6 +174,28 @@ def best_of_block(block: pa.Table, products: Catalogue, rule: Rule) -> pa.Record
         fields=list(_ITEMS.value_type),
     )
     return pa.RecordBatch.from_arrays([names, _lists(best, items, len(scores)), _scoped(scores)], schema=_OUT)
+
+
+def pool_of_block(block: pa.Table, products: Catalogue, rule: Rule, size: int) -> Pool:
+    """The best of a block for a second stage, see `best_of_block`."""
+    return _pool(block, *_Scores.of(block, products, rule), size)
+
+
+def _pool(block: pa.Table, names: pa.StringArray, scores: _Scores, size: int) -> Pool:
+    best = _best(scores, size, most=None)
+    points = (best.points / _UNITS).astype(np.float32)
+    return Pool(block, scores.products, names, scores.known, best.who, best.which, points, best.own)
+
+
+def _ordered(pool: Pool, second: SecondStage, rule: Rule) -> _Chosen:
+    """The best of a pool by the second stage; ties to the smaller id."""
+    value = second(pool).astype(np.float64)
+    later = ~pool.own if rule.mode == "replenish" else np.zeros(len(pool.own), dtype=bool)
+    order = np.lexsort((pool.which, -value, later, pool.who))
+    best = _Chosen(pool.who, pool.which, np.rint(value * _UNITS).astype(np.int64), pool.own)[order]
+    if rule.per_category is not None:
+        return _thinned(best, rule.n, category=pool.products.category, most=rule.per_category)
+    return best[rank_within(np.bincount(best.who)) < rule.n]
 
 
 def _lists(best: _Chosen, values: pa.Array, users: int) -> pa.ListArray:
@@ -192,14 +261,15 @@ class _Scores:
         factors = matrix(of_model["features"], len(row))[there][np.argsort(row[there])]
 
         bought = block.filter(block["product"].is_valid())
+        if "purchases" in block.column_names:
+            bought = bought.filter(pc.greater(bought["purchases"], 0))
         row, there = rows_of(bought)
-        product = bought["product"].to_numpy().astype(np.int64)
-        column = np.where(product < len(products.place), products.place[product % len(products.place)], -1)
+        column = products.places(bought["product"].to_numpy().astype(np.int64))
         there &= column >= 0
         row, column, weight = row[there], column[there], bought["weight"].to_numpy()[there]
         low = high = None
         if rule.price_band is not None:
-            usual = _usual_price(row, products.price[column], len(names))
+            usual = usual_price(row, products.price[column], len(names))
             low, high = (usual * np.float32(times) for times in rule.price_band)
         order = np.lexsort((row, column // _STRIP))
         bonus = (rule.own_weight * np.log1p(weight)).astype(np.float32)
@@ -342,7 +412,7 @@ class _Held:
         if own and self._own_first:
             points += _FIRST
         count = np.bincount(who, minlength=len(self._count))
-        at = self._count[who] + _rank_within(count)
+        at = self._count[who] + rank_within(count)
         if (more := int(at.max(initial=0)) + 1 - self._numbers.shape[1]) > 0:
             self._numbers = np.pad(self._numbers, ((0, 0), (0, more)), constant_values=_NONE)
         self._numbers[who, at] = (((points << self._bits) + self._last - which) << 1) + own
@@ -411,17 +481,17 @@ def _thinned(found: _Chosen, n: int, *, category: Ints, most: int) -> _Chosen:
     codes = np.sort(groups * size + np.arange(size))  # of whole numbers that differ: many times as fast as argsort
     place = np.empty(size, dtype=np.int64)
     ends = np.flatnonzero(np.diff(codes // size, append=-1))
-    place[codes % size] = _rank_within(np.diff(ends, prepend=-1))
+    place[codes % size] = rank_within(np.diff(ends, prepend=-1))
     found = found[place < most]
-    return found[_rank_within(np.bincount(found.who)) < n]
+    return found[rank_within(np.bincount(found.who)) < n]
 
 
-def _rank_within(counts: Ints) -> Ints:
+def rank_within(counts: Ints) -> Ints:
     """0 to count − 1 for each count, one after the other."""
     return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
-def _usual_price(row: Ints, prices: Floats, users: int) -> Floats:
+def usual_price(row: Ints, prices: Floats, users: int) -> Floats:
     """The mean price of what each user bought; NaN where there is none."""
     priced = ~np.isnan(prices)
     total = np.bincount(row[priced], weights=prices[priced], minlength=users)

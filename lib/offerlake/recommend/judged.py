@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 
+from pyspark.ml.recommendation import ALSModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from offerlake.config import RecommendSettings
 from offerlake.recommend.als import fit, ratings
 from offerlake.recommend.baselines import frequency, popularity
-from offerlake.recommend.blocks import Rule
-from offerlake.recommend.topn import catalogue, recommend
+from offerlake.recommend.blocks import Catalogue, Rule, SecondStage
+from offerlake.recommend.rerank import Ranker, beside, features, traits
+from offerlake.recommend.topn import catalogue, pools, recommend
 
 
 def bought_after(before: DataFrame, order_lines: DataFrame, *, cut: date, as_of: date, mode: str) -> DataFrame:
@@ -42,6 +46,86 @@ def bought_after(before: DataFrame, order_lines: DataFrame, *, cut: date, as_of:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """The first stage as of a day in the past.
+
+    Attributes:
+        before: The table `interactions` as of the day.
+        model: ALS, fitted on it.
+        user_index: user_id, idx.
+        product_index: product_id, idx.
+        products: What may be shown.
+    """
+
+    before: DataFrame
+    model: ALSModel
+    user_index: DataFrame
+    product_index: DataFrame
+    products: Catalogue
+
+    @classmethod
+    def of(
+        cls,
+        before: DataFrame,
+        *,
+        cut: date,
+        user_index: DataFrame,
+        product_index: DataFrame,
+        shown: DataFrame,
+        settings: RecommendSettings,
+        seed: int,
+    ) -> Stage:
+        """Fits ALS.
+
+        Args:
+            before: The table `interactions` as of `cut`.
+            cut: The day.
+            user_index: user_id, idx.
+            product_index: product_id, idx.
+            shown: What `topn.showable` gives as of `cut`.
+            settings: As for `candidates`.
+            seed: Of ALS.
+        """
+        model = fit(ratings(before, user_index, product_index), settings=settings, seed=seed)
+        popular = popularity(before, as_of=cut, days=settings.popularity_days)
+        products = catalogue(model.itemFactors, product_index, popular, shown)
+        return cls(before, model, user_index, product_index, products)
+
+    def recommend(self, users: DataFrame, rules: Sequence[Rule], second: SecondStage | None = None) -> DataFrame:
+        """What `topn.recommend` gives, a row a product: rule, user_id, product_id, rank (from 1)."""
+        made = recommend(
+            users,
+            self.before,
+            user_factors=self.model.userFactors,
+            user_index=self.user_index,
+            product_index=self.product_index,
+            products=self.products,
+            rules=rules,
+            second=second,
+        )
+        placed = made.select("rule", "user_id", F.posexplode("items.product_id").alias("place", "product_id"))
+        return placed.select("rule", "user_id", "product_id", (F.col("place") + 1).alias("rank"))
+
+    def pools(self, users: DataFrame, rule: Rule, size: int) -> DataFrame:
+        """What `topn.pools` gives, with `rerank.features`."""
+        return pools(
+            users,
+            self.before,
+            user_factors=self.model.userFactors,
+            user_index=self.user_index,
+            product_index=self.product_index,
+            products=self.products,
+            rule=rule,
+            size=size,
+            described=partial(features, of_products=beside(self.products, traits(self.before))),
+        )
+
+    def ranker(self, trees: bytes, size: int) -> Ranker:
+        """A second stage with trees that were learnt before."""
+        return Ranker(size, trees, beside(self.products, traits(self.before)))
+
+
+@dataclass(frozen=True)
 class Contenders:
     """Ranked products of the same users, each a frame of user_id, product_id, rank.
 
@@ -58,33 +142,14 @@ class Contenders:
     made: DataFrame
 
 
-def contenders(
-    users: DataFrame,
-    before: DataFrame,
-    *,
-    cut: date,
-    user_index: DataFrame,
-    product_index: DataFrame,
-    shown: DataFrame,
-    settings: RecommendSettings,
-    seed: int,
-) -> Contenders:
-    """What each way would have shown to `users` as of `cut`.
+def contenders(users: DataFrame, stage: Stage, *, settings: RecommendSettings) -> Contenders:
+    """What each way would have shown to some users.
 
     Args:
         users: user_id: for whom.
-        before: The table `interactions` as of `cut`.
-        cut: The day.
-        user_index: user_id, idx.
-        product_index: product_id, idx.
-        shown: What `topn.showable` gives as of `cut`.
+        stage: As of the day.
         settings: As for `candidates`.
-        seed: Of ALS.
     """
-    model = fit(ratings(before, user_index, product_index), settings=settings, seed=seed)
-    popular = popularity(before, as_of=cut, days=settings.popularity_days)
-    products = catalogue(model.itemFactors, product_index, popular, shown)
-
     weights = (0.0,) if settings.mode == "discover" else (0.0, *settings.own_weights)
     rules: dict[float | str, Rule] = {weight: Rule.of(settings, own_weight=weight) for weight in weights}
     plain = rules[0.0]
@@ -92,24 +157,9 @@ def contenders(
         plain = replace(plain, mode="both")
         rules["recommend.als"] = plain
     rules["recommend.popularity"] = replace(plain, personal=False)
-    made = (
-        recommend(
-            users,
-            before,
-            user_factors=model.userFactors,
-            user_index=user_index,
-            product_index=product_index,
-            products=products,
-            rules=list(rules.values()),
-        )
-        .select("rule", "user_id", F.posexplode("items.product_id").alias("place", "product_id"))
-        .cache()
-    )
-    by_name = {
-        name: made.where(F.col("rule") == number).select("user_id", "product_id", (F.col("place") + 1).alias("rank"))
-        for number, name in enumerate(rules)
-    }
+    made = stage.recommend(users, list(rules.values())).cache()
+    by_name = {name: made.where(F.col("rule") == number).drop("rule") for number, name in enumerate(rules)}
     baselines = {name: frame for name, frame in by_name.items() if isinstance(name, str)}
     if settings.mode != "discover":
-        baselines["recommend.own"] = frequency(before, k=settings.n)
+        baselines["recommend.own"] = frequency(stage.before, k=settings.n)
     return Contenders({weight: by_name[weight] for weight in weights}, baselines, made)

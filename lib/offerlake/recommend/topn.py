@@ -8,12 +8,21 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark import Broadcast
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from offerlake.categories import levels, top_category
-from offerlake.recommend.blocks import DDL, Catalogue, Rule, best_of_block, matrix
+from offerlake.recommend.blocks import (
+    DDL,
+    Catalogue,
+    Floats,
+    Pool,
+    Rule,
+    SecondStage,
+    best_of_block,
+    matrix,
+    pool_of_block,
+)
 
 
 def showable(products: DataFrame, *, blocked: Collection[str]) -> DataFrame:
@@ -104,6 +113,7 @@ def recommend(
     product_index: DataFrame,
     products: Catalogue,
     rules: Sequence[Rule],
+    second: SecondStage | None = None,
 ) -> DataFrame:
     """The table `candidates` without its `as_of`, by each of some rules: a row for every user, best product first.
 
@@ -118,43 +128,108 @@ def recommend(
         product_index: product_id, idx.
         products: What `catalogue` gives.
         rules: What is shown; all have the `block_users` of the first.
+        second: What orders the best again, such as `rerank.Ranker`; None: nothing.
 
     Returns:
         rule (place in `rules`), user_id, items (array of product_id, score, source), scoped (offer_id to the best
         product_ids of its scope).
     """
-    spark = users.sparkSession
+    placed = _placed(
+        users,
+        interactions,
+        user_factors=user_factors,
+        user_index=user_index,
+        product_index=product_index,
+        block_users=rules[0].block_users,
+        whole=second is not None,
+    )
+    shared = users.sparkSession.sparkContext.broadcast((products, second))
+
+    def score(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for block in _blocks(batches):
+            for number, rule in enumerate(rules):
+                best = best_of_block(block, shared.value[0], rule, shared.value[1])
+                yield best.add_column(0, "rule", pa.array(np.full(best.num_rows, number), pa.int32()))
+
+    return placed.mapInArrow(score, DDL)
+
+
+def pools(
+    users: DataFrame,
+    interactions: DataFrame,
+    *,
+    user_factors: DataFrame,
+    user_index: DataFrame,
+    product_index: DataFrame,
+    products: Catalogue,
+    rule: Rule,
+    size: int,
+    described: Callable[[Pool], Floats],
+) -> DataFrame:
+    """The best `size` products of every user, with what a second stage sees of them; arguments as of `recommend`.
+
+    Returns:
+        user_id, product_ids (array, best first), features (array: those of the first product, of the second, …).
+    """
+    placed = _placed(
+        users,
+        interactions,
+        user_factors=user_factors,
+        user_index=user_index,
+        product_index=product_index,
+        block_users=rule.block_users,
+        whole=True,
+    )
+    shared = users.sparkSession.sparkContext.broadcast((products, described))
+
+    def describe(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for block in _blocks(batches):
+            pool = pool_of_block(block, shared.value[0], rule, size)
+            told = shared.value[1](pool)
+            ends = np.concatenate([[0], np.cumsum(np.bincount(pool.who, minlength=len(pool.users)))])
+            ids = pool.products.ids.take(pa.array(pool.which))
+            columns = [
+                pool.users,
+                pa.ListArray.from_arrays(pa.array(ends, pa.int32()), ids),
+                pa.ListArray.from_arrays(pa.array(ends * told.shape[1], pa.int32()), pa.array(told.ravel())),
+            ]
+            yield pa.RecordBatch.from_arrays(columns, names=["user_id", "product_ids", "features"])
+
+    return placed.mapInArrow(describe, "user_id string, product_ids array<string>, features array<float>")
+
+
+def _placed(
+    users: DataFrame,
+    interactions: DataFrame,
+    *,
+    user_factors: DataFrame,
+    user_index: DataFrame,
+    product_index: DataFrame,
+    block_users: int,
+    whole: bool,
+) -> DataFrame:
+    """What `blocks.best_of_block` takes, block by block; `whole`: with all that `blocks.Pool` says."""
     factors = user_factors.withColumnRenamed("id", "idx").join(user_index, on="idx", how="inner")
-    bought = (
-        interactions.where(F.col("purchases") > 0)
-        .join(F.broadcast(product_index.withColumnRenamed("idx", "product")), on="product_id", how="inner")
-        .select("user_id", "product", F.col("weight").cast("float").alias("weight"))
+    numbered = interactions.join(
+        F.broadcast(product_index.withColumnRenamed("idx", "product")), on="product_id", how="inner"
+    )
+    seconds = F.unix_timestamp(F.col("as_of").cast("timestamp")) - F.unix_timestamp("last_time")
+    more = [F.col("purchases"), (seconds / 86400).cast("float").alias("days")] if whole else []
+    pairs = (numbered if whole else numbered.where(F.col("purchases") > 0)).select(
+        "user_id", "product", F.col("weight").cast("float").alias("weight"), *more
     )
     together = (
         users.select("user_id", F.lit(True).alias("wanted"))
         .unionByName(factors.select("user_id", "features"), allowMissingColumns=True)
-        .unionByName(bought, allowMissingColumns=True)
+        .unionByName(pairs, allowMissingColumns=True)
     )
-    blocks = -(-users.count() // rules[0].block_users)
-    tasks = int(spark.conf.get("spark.sql.shuffle.partitions") or 1)
-    placed = (
+    blocks = -(-users.count() // block_users)
+    tasks = int(users.sparkSession.conf.get("spark.sql.shuffle.partitions") or 1)
+    return (
         together.withColumn("block", F.pmod(F.xxhash64("user_id"), F.lit(max(blocks, 1))).cast("int"))
         .repartitionById(tasks, "block")
         .sortWithinPartitions("block")
     )
-    return placed.mapInArrow(_scorer(spark.sparkContext.broadcast(products), rules), DDL)
-
-
-def _scorer(
-    shared: Broadcast[Catalogue], rules: Sequence[Rule]
-) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    def score(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for block in _blocks(batches):
-            for number, rule in enumerate(rules):
-                best = best_of_block(block, shared.value, rule)
-                yield best.add_column(0, "rule", pa.array(np.full(best.num_rows, number), pa.int32()))
-
-    return score
 
 
 def _blocks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:

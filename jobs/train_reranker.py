@@ -1,0 +1,91 @@
+"""The second stage of `candidates`: learnt on one window of the past, judged on the next, then learnt anew on that."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from pyspark.sql import functions as F
+
+from offerlake import files
+from offerlake.config import Settings
+from offerlake.evaluate.bootstrap import poisson_means
+from offerlake.evaluate.ranking import per_user
+from offerlake.holdout import READS, Holdout
+from offerlake.job import Context, Job, Need, main
+from offerlake.recommend.blocks import Rule
+from offerlake.recommend.rerank import TREES, train
+
+METRIC = "ndcg@10"
+
+
+def run(ctx: Context) -> None:
+    """Writes the model with `use`: whether lists were better with it on the window that it had not seen."""
+    settings = ctx.settings.recommend
+    days = timedelta(days=settings.holdout_days)
+    rule = Rule.of(settings, own_weight=ctx.model("als").settings["own_weight"])
+    last = ctx.as_of - days
+    trees: bytes | None = None
+    gain: float | None = None
+    if (window := _window(ctx, last - days)) is not None:
+        trees = _learnt(ctx, window, rule)
+        window.unpersist()
+    if trees is not None and (window := _window(ctx, last)) is not None:
+        gain = _judged(ctx, window, rule, trees)
+        trees = _learnt(ctx, window, rule)
+        window.unpersist()
+    if gain is None:
+        ctx.metric("recommend.rerank.gain", None)
+    use = gain is not None and gain > 0 and trees is not None
+    model = ctx.draft_model("reranker", {**settings.rerank.model_dump(mode="json"), "use": use})
+    if trees is not None:
+        files.write_bytes(ctx.spark, model.file(TREES), trees)
+    ctx.publish_model(model)
+
+
+def _window(ctx: Context, cut: date) -> Holdout | None:
+    settings = ctx.settings.recommend
+    until = cut + timedelta(days=settings.holdout_days)
+    return Holdout.of(ctx.read, cut=cut, until=until, settings=settings, seed=ctx.settings.run.seed)
+
+
+def _learnt(ctx: Context, window: Holdout, rule: Rule) -> bytes | None:
+    settings = ctx.settings.recommend.rerank
+    pools = window.stage.pools(window.buyers, rule, settings.pool)
+    return train(pools, window.truth, settings=settings, seed=ctx.settings.run.seed)
+
+
+def _judged(ctx: Context, window: Holdout, rule: Rule, trees: bytes) -> float | None:
+    """Notes the metrics of lists with the trees, and by how much NDCG@10 is higher than without; returns that."""
+    ranker = window.stage.ranker(trees, ctx.settings.recommend.rerank.pool)
+    second, first = (
+        per_user(window.stage.recommend(window.buyers, [rule], order).drop("rule"), window.truth, ks=(10,))
+        for order in (ranker, None)
+    )
+    beside = first.select("user_id", F.col(f"`{METRIC}`").alias("without"))
+    together = second.join(beside, on="user_id", how="inner").withColumn(
+        "gain", F.col(f"`{METRIC}`") - F.col("without")
+    )
+    samples, seed = ctx.settings.evaluate.bootstrap, ctx.settings.run.seed
+    number, means = poisson_means(together.drop("without"), key="user_id", samples=samples, seed=seed)
+    for name, mean in means.items():
+        ctx.metric(f"recommend.rerank.{name}", mean.value, low=mean.low, high=mean.high)
+    ctx.metric("recommend.rerank.users", number)
+    return means["gain"].value
+
+
+def _needs(_: Settings) -> tuple[Need, ...]:
+    why = "recommend.rerank.enabled is true, and "
+    return (Need("xgboost", 'Run pip install "offerlake[boost]", or set recommend.rerank.enabled=false.', why),)
+
+
+JOB = Job(
+    name="train_reranker",
+    reads=(*READS, "model:als"),
+    writes=("model:reranker",),
+    run=run,
+    when=lambda settings: settings.recommend.rerank.enabled,
+    needs=_needs,
+)
+
+if __name__ == "__main__":
+    main(JOB)

@@ -1,0 +1,70 @@
+"""A window of the past on which recommendations are judged, or learn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+
+from pyspark.sql import DataFrame
+
+from offerlake.config import RecommendSettings
+from offerlake.features.catalogue import known_products
+from offerlake.features.interactions import interactions
+from offerlake.recommend.judged import Stage, bought_after
+from offerlake.recommend.topn import showable
+
+READS = ("user_index", "product_index", "clicks", "order_lines", "products")
+"""The tables that a holdout is made of."""
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """One window.
+
+    Attributes:
+        stage: The first stage as of its first day; what it has seen is cached.
+        truth: user_id, product_id: what was bought in it, see `bought_after`; cached.
+        buyers: user_id: by whom.
+    """
+
+    stage: Stage
+    truth: DataFrame
+    buyers: DataFrame
+
+    @classmethod
+    def of(
+        cls, read: Callable[[str], DataFrame], *, cut: date, until: date, settings: RecommendSettings, seed: int
+    ) -> Holdout | None:
+        """That of [cut, until), by a fit of ALS on what was known at `cut`; None where nobody had done anything then.
+
+        Args:
+            read: Name to table, for those of READS.
+            cut: First day of the window.
+            until: First day after it.
+            settings: As for `candidates`.
+            seed: Of ALS.
+        """
+        lines = read("order_lines")
+        weights, half_life = settings.weights, settings.half_life_days
+        before = interactions(
+            cut, clicks=read("clicks"), order_lines=lines, weights=weights, half_life_days=half_life
+        ).cache()
+        if before.isEmpty():
+            return None
+        stage = Stage.of(
+            before,
+            cut=cut,
+            user_index=read("user_index"),
+            product_index=read("product_index"),
+            shown=showable(known_products(read("products"), as_of=cut), blocked=settings.blocked_categories),
+            settings=settings,
+            seed=seed,
+        )
+        truth = bought_after(before, lines, cut=cut, as_of=until, mode=settings.mode).cache()
+        return cls(stage, truth, truth.select("user_id").distinct())
+
+    def unpersist(self) -> None:
+        """Lets go of what is cached."""
+        self.stage.before.unpersist()
+        self.truth.unpersist()
