@@ -205,6 +205,19 @@ class NeighbourSettings(_Section):
     by: Literal["cosine", "lift"]
 
 
+class SessionSettings(_Section):
+    recent_days: Positive
+    history_days: Positive
+    newest: Positive
+    neighbours: Positive
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.recent_days > self.history_days:
+            raise ValueError(f"recent_days {self.recent_days} is above history_days {self.history_days}")
+        return self
+
+
 class RecommendSettings(_Section):
     n: Positive
     rank: Positive
@@ -223,6 +236,7 @@ class RecommendSettings(_Section):
     price_band: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]] | None
     holdout_days: Positive
     neighbours: NeighbourSettings
+    sessions: SessionSettings
     search: SearchSettings
 
     @model_validator(mode="after")

@@ -107,6 +107,7 @@ JOBS = {
     "build_neighbours": "See what is bought together",
     "tune_als": "Search better settings for tastes",
     "recommend": "Pick products",
+    "recommend_sessions": "Pick products for visitors nobody knows",
     "train_response": "Learn who responds",
     "train_uplift": "Learn what offers change",
     "train_deep": "Train the deep model",
