@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from offerlake.evaluate.bootstrap import poisson_means
-from offerlake.evaluate.ranking import per_user
 from offerlake.features.catalogue import known_products
 from offerlake.job import Context, Job, main
 from offerlake.recommend.sessions import (
     best,
     by_neighbours,
+    counted,
     held_out,
     known_clicks,
     listed,
@@ -41,17 +41,15 @@ def run(ctx: Context) -> None:
         return
     history = visits(clicks).cache()
     sessions = strangers(clicks, since=since).cache()
-    shown = showable(
-        known_products(ctx.read("products"), as_of=ctx.as_of), blocked=ctx.settings.recommend.blocked_categories
-    )
+    counts = counted(history, _shown(ctx, ctx.as_of)).cache()
     n = ctx.settings.recommend.n
     now = present(history.join(sessions.select("session_id"), on="session_id", how="left_semi"))
-    scored = by_neighbours(now, history, shown, settings=settings)
-    ranked = best(sessions, now, scored, popular(history, shown, n=n), n=n)
+    scored = by_neighbours(now, history, counts, settings=settings)
+    ranked = best(sessions, now, scored, popular(counts, n=n), n=n)
     found = SESSION_CANDIDATES.select(listed(sessions, ranked).withColumn("as_of", F.lit(ctx.as_of)))
     ctx.count(rows_out=ctx.write("session_candidates", found, where={"as_of": ctx.as_of}))
     judge(ctx, history)
-    for frame in (history, sessions):
+    for frame in (history, sessions, counts):
         frame.unpersist()
 
 
@@ -61,31 +59,32 @@ def judge(ctx: Context, seen: DataFrame) -> None:
     cut = ctx.as_of - timedelta(days=settings.recent_days)
     before, truth = (frame.cache() for frame in held_out(seen, since=cut, most=JUDGED, seed=seed))
     history = visits(known_clicks(ctx.read("clicks"), as_of=cut, days=settings.history_days)).cache()
-    shown = showable(known_products(ctx.read("products"), as_of=cut), blocked=ctx.settings.recommend.blocked_categories)
-    now, often = present(before).cache(), popular(history, shown, n=K)
-    scored = by_neighbours(now, history, shown, settings=settings)
-    frames = {
-        f"recommend.sessions{name}": _judged(best(truth, now, rows, often, n=K), truth)
-        for name, rows in (("", scored), (".popularity", scored.limit(0)))
-    }
-    named = [
-        frame.select("user_id", *[F.col(f"`{x}`").alias(f"{name}.{x}") for x in frame.columns if x != "user_id"])
-        for name, frame in frames.items()
-    ]
-    together = named[0].join(named[1], on="user_id", how="inner")
-    number, means = poisson_means(together, key="user_id", samples=ctx.settings.evaluate.bootstrap, seed=seed)
+    counts = counted(history, _shown(ctx, cut)).cache()
+    now, often = present(before).cache(), popular(counts, n=K)
+    scored = by_neighbours(now, history, counts, settings=settings)
+    places = truth
+    for name, rows in (("", scored), (".popularity", scored.limit(0))):
+        ranked = best(truth, now, rows, often, n=K).select("session_id", "product_id", "rank")
+        place = F.coalesce(1 / F.col("rank"), F.lit(0.0))
+        judged = {f"hit_rate@{K}": (place > 0).cast("double"), f"mrr@{K}": place}
+        places = (
+            places.join(ranked, on=["session_id", "product_id"], how="left")
+            .withColumns({f"recommend.sessions{name}.{metric}": value for metric, value in judged.items()})
+            .drop("rank")
+        )
+    number, means = poisson_means(
+        places.drop("product_id"), key="session_id", samples=ctx.settings.evaluate.bootstrap, seed=seed
+    )
     for name, mean in means.items():
         ctx.metric(name, mean.value, low=mean.low, high=mean.high)
     ctx.metric("recommend.sessions.judged", number)
-    for frame in (before, truth, history, now):
+    for frame in (before, truth, history, counts, now):
         frame.unpersist()
 
 
-def _judged(ranked: DataFrame, truth: DataFrame) -> DataFrame:
-    """user_id (the session), hit_rate@K, mrr@K."""
-    lists, wanted = (frame.withColumnRenamed("session_id", "user_id") for frame in (ranked, truth))
-    found = per_user(lists.select("user_id", "product_id", "rank"), wanted, ks=(K,))
-    return found.select("user_id", f"hit_rate@{K}", F.col("mrr").alias(f"mrr@{K}"))
+def _shown(ctx: Context, day: date) -> DataFrame:
+    known = known_products(ctx.read("products"), as_of=day)
+    return showable(known, blocked=ctx.settings.recommend.blocked_categories)
 
 
 JOB = Job(

@@ -21,7 +21,7 @@ from offerlake.clean.clicks import clean_clicks
 from offerlake.config import Settings, load_settings
 from offerlake.job import execute
 from offerlake.pipeline import load_jobs
-from offerlake.recommend.sessions import best, by_neighbours, held_out, known_clicks, popular, present, visits
+from offerlake.recommend.sessions import best, by_neighbours, counted, held_out, known_clicks, popular, present, visits
 from offerlake.tables import Lake
 
 AS_OF = date(2025, 3, 10)
@@ -48,8 +48,9 @@ def found(
     products = {product for clicks in past.values() for _, product in clicks} - {hidden}
     shown = spark.createDataFrame([(product,) for product in sorted(products)], "product_id string")
     here = present(seen(spark, now))
-    scored = by_neighbours(here, history, shown, settings=few)
-    ranked = best(sessions, here, scored, popular(history, shown, n=N), n=N)
+    counts = counted(history, shown)
+    scored = by_neighbours(here, history, counts, settings=few)
+    ranked = best(sessions, here, scored, popular(counts, n=N), n=N)
     lists = defaultdict(list)
     for row in ranked.orderBy("rank").collect():
         lists[row["session_id"]].append((row["product_id"], row["source"], pytest.approx(row["score"])))

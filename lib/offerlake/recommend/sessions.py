@@ -118,28 +118,42 @@ def held_out(visits: DataFrame, *, since: date, most: int, seed: int) -> tuple[D
     return before, drawn
 
 
-def popular(history: DataFrame, shown: DataFrame, *, n: int) -> DataFrame:
+def counted(history: DataFrame, shown: DataFrame) -> DataFrame:
+    """How many of the past sessions have each product that is shown.
+
+    Args:
+        history: What `visits` gives of the past sessions.
+        shown: product_id: others are left out.
+
+    Returns:
+        product_id, has (sessions with it), sessions (all of them).
+    """
+    total = history.agg(F.count_distinct("session_id").alias("sessions"))
+    has = history.groupBy("product_id").agg(F.count("session_id").alias("has"))
+    return has.join(shown.select("product_id"), on="product_id", how="left_semi").crossJoin(F.broadcast(total))
+
+
+def popular(counts: DataFrame, *, n: int) -> DataFrame:
     """What most sessions have, for anybody: n products, and as many more as a session may have itself.
 
     Args:
-        history: What `visits` gives.
-        shown: product_id: others are left out.
+        counts: What `counted` gives.
         n: How many.
 
     Returns:
         product_id, score (double: share of the sessions).
     """
-    counted = _counted(history, shown).select("product_id", (F.col("has") / F.col("sessions")).alias("score"))
-    return counted.orderBy(F.desc("score"), "product_id").limit(n + _LAST)
+    share = counts.select("product_id", (F.col("has") / F.col("sessions")).alias("score"))
+    return share.orderBy(F.desc("score"), "product_id").limit(n + _LAST)
 
 
-def by_neighbours(now: DataFrame, history: DataFrame, shown: DataFrame, *, settings: SessionSettings) -> DataFrame:
+def by_neighbours(now: DataFrame, history: DataFrame, counts: DataFrame, *, settings: SessionSettings) -> DataFrame:
     """The scores of the module's formula, above 0.
 
     Args:
         now: What `present` gives.
         history: What `visits` gives of the past sessions.
-        shown: product_id: others are left out.
+        counts: What `counted` gives of them: other products are left out.
         settings: m is `newest`, k is `neighbours`; of sessions equally similar the later ended, then the smaller id.
 
     Returns:
@@ -165,7 +179,7 @@ def by_neighbours(now: DataFrame, history: DataFrame, shown: DataFrame, *, setti
     )
     idf = F.log(F.col("sessions") / F.col("has"))
     return (
-        votes.join(_counted(history, shown), on="product_id", how="inner")
+        votes.join(counts, on="product_id", how="inner")
         .select("session_id", "product_id", (F.col("votes") / (10 * F.col("length")) * idf).alias("score"))
         .where(F.col("score") > 0)
     )
@@ -208,10 +222,3 @@ def listed(sessions: DataFrame, ranked: DataFrame) -> DataFrame:
 
 def _from_the_end() -> Column:
     return F.row_number().over(Window.partitionBy("session_id").orderBy(F.desc("last_time"), "product_id"))
-
-
-def _counted(history: DataFrame, shown: DataFrame) -> DataFrame:
-    """product_id, has (sessions with it), sessions (all of them): those that are shown."""
-    total = history.agg(F.count_distinct("session_id").alias("sessions"))
-    counted = history.groupBy("product_id").agg(F.count("session_id").alias("has"))
-    return counted.join(shown.select("product_id"), on="product_id", how="left_semi").crossJoin(F.broadcast(total))
