@@ -214,6 +214,20 @@ class RerankSettings(_Section):
     rate: Annotated[float, Field(gt=0, le=1)]
 
 
+class SessionSettings(_Section):
+    enabled: bool
+    recent_days: Positive
+    history_days: Positive
+    newest: Positive
+    neighbours: Positive
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.recent_days > self.history_days:
+            raise ValueError(f"recent_days {self.recent_days} is above history_days {self.history_days}")
+        return self
+
+
 class RecommendSettings(_Section):
     n: Positive
     rank: Positive
@@ -233,6 +247,7 @@ class RecommendSettings(_Section):
     holdout_days: Positive
     rerank: RerankSettings
     neighbours: NeighbourSettings
+    sessions: SessionSettings
     search: SearchSettings
 
     @model_validator(mode="after")

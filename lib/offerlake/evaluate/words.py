@@ -108,6 +108,7 @@ JOBS = {
     "tune_als": "Search better settings for tastes",
     "train_reranker": "Learn which picks are bought",
     "recommend": "Pick products",
+    "recommend_sessions": "Pick products for visitors nobody knows",
     "train_response": "Learn who responds",
     "train_uplift": "Learn what offers change",
     "train_deep": "Train the deep model",

@@ -336,6 +336,20 @@ CANDIDATES = Table(
     ),
 )
 
+SESSION_CANDIDATES = Table(
+    name="session_candidates",
+    layer="gold",
+    grain="one recent session of a visitor who is not logged in, as of one day",
+    key=("as_of", "session_id"),
+    partition="as_of",
+    columns=(
+        _AS_OF,
+        Col("session_id", "string", "as in `clicks`"),
+        Col("anonymous_id", "string", "the browser"),
+        Col("items", f"array<{_ITEM}>", "best first; source: session (by sessions like it) or popular; empty: nothing may be shown"),
+    ),
+)  # fmt: skip
+
 OFFER_SCORES = Table(
     name="offer_scores",
     layer="gold",
@@ -395,5 +409,6 @@ USER_OFFERS = Table(
 
 TABLES = (
     USER_DAYS, USER_CATEGORY_DAYS, USER_FEATURES, USER_PROFILES, PRODUCT_FEATURES, INTERACTIONS, SEQUENCES, USER_INDEX,
-    PRODUCT_INDEX, PRODUCT_NEIGHBOURS, EXAMPLES, EXAMPLE_SEQUENCES, CLICK_EXAMPLES, CANDIDATES, OFFER_SCORES, USER_OFFERS,
+    PRODUCT_INDEX, PRODUCT_NEIGHBOURS, EXAMPLES, EXAMPLE_SEQUENCES, CLICK_EXAMPLES, CANDIDATES, SESSION_CANDIDATES,
+    OFFER_SCORES, USER_OFFERS,
 )  # fmt: skip
