@@ -57,10 +57,11 @@ def judged_ways(lake: Lake, settings: Settings, before: DataFrame, mode: str) ->
     cut = day - timedelta(days=HOLDOUT)
     truth = bought_after(before, lake.read("order_lines"), cut=cut, as_of=day, mode=mode).cache()
     users, products = lake.read("user_index"), lake.read("product_index")
-    shown = showable(known_products(lake.read("products"), as_of=cut), blocked=())
+    known = known_products(lake.read("products"), as_of=cut)
+    shown = showable(known, blocked=())
     buyers = truth.select("user_id").distinct()
     found = contenders(
-        buyers, before, cut=cut, user_index=users, product_index=products, shown=shown, settings=ours, seed=seed
+        buyers, before, cut=cut, user_index=users, product_index=products, products=known, settings=ours, seed=seed
     )
 
     def judged(ranked: DataFrame) -> DataFrame:

@@ -10,6 +10,7 @@ from offerlake.features.catalogue import known_products
 from offerlake.job import Context, Job, main
 from offerlake.recommend.baselines import popularity
 from offerlake.recommend.blocks import Rule
+from offerlake.recommend.content import untouched
 from offerlake.recommend.topn import catalogue, recommend, showable
 from offerlake.schemas.gold import CANDIDATES
 
@@ -26,13 +27,15 @@ def run(ctx: Context) -> None:
     known = known_products(ctx.read("products"), as_of=ctx.as_of)
     limited = scopes(ctx.read("offers"), ctx.read("offer_products"), known, as_of=ctx.as_of)
     shown = showable(known, blocked=settings.blocked_categories)
+    factors = model.itemFactors
+    new = untouched(known, factors, product_index, popular, settings=settings.content)
     found = recommend(
         ctx.read("user_features").where(today),
         interactions,
         user_factors=model.userFactors,
         user_index=ctx.read("user_index"),
         product_index=product_index,
-        products=catalogue(model.itemFactors, product_index, popular, shown, scopes=limited),
+        products=catalogue(factors, product_index, popular, shown, scopes=limited, untouched=new),
         rules=[Rule.of(settings, own_weight=trained.settings["own_weight"], scoped=ctx.settings.decide.products)],
     )
     rows = ctx.write(

@@ -16,7 +16,6 @@ from offerlake.features.interactions import interactions
 from offerlake.job import Context, Job, main
 from offerlake.recommend.als import fit, ratings
 from offerlake.recommend.judged import bought_after, contenders
-from offerlake.recommend.topn import showable
 
 KS = (10,)
 METRIC = "ndcg@10"
@@ -50,9 +49,9 @@ def judge(ctx: Context, users: DataFrame, products: DataFrame) -> float:
         return settings.own_weights[-1]
     truth = bought_after(before, lines, cut=cut, as_of=ctx.as_of, mode=settings.mode).cache()
     buyers = truth.select("user_id").distinct()
-    shown = showable(known_products(ctx.read("products"), as_of=cut), blocked=settings.blocked_categories)
+    known = known_products(ctx.read("products"), as_of=cut)
     found = contenders(
-        buyers, before, cut=cut, user_index=users, product_index=products, shown=shown, settings=settings, seed=seed
+        buyers, before, cut=cut, user_index=users, product_index=products, products=known, settings=settings, seed=seed
     )
     ours = {weight: per_user(rows, truth, ks=KS).cache() for weight, rows in found.ours.items()}
     chosen = choose(ours, metric=METRIC, default=settings.own_weights[-1], seed=seed)

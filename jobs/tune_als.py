@@ -16,7 +16,6 @@ from offerlake.features.interactions import interactions
 from offerlake.job import Context, Job, Need, main
 from offerlake.recommend.judged import bought_after, contenders
 from offerlake.recommend.search import SCALED, WHOLE, search
-from offerlake.recommend.topn import showable
 
 METRIC = "ndcg@10"
 
@@ -62,7 +61,7 @@ def _judged(ctx: Context, tried: RecommendSettings, *, cut: date, until: date) -
         cut=cut,
         user_index=ctx.read("user_index"),
         product_index=ctx.read("product_index"),
-        shown=showable(known_products(ctx.read("products"), as_of=cut), blocked=tried.blocked_categories),
+        products=known_products(ctx.read("products"), as_of=cut),
         settings=tried,
         seed=seed,
     )

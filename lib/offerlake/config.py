@@ -205,6 +205,12 @@ class NeighbourSettings(_Section):
     by: Literal["cosine", "lift"]
 
 
+class ContentSettings(_Section):
+    enabled: bool
+    neighbours: Positive
+    least: Annotated[float, Field(gt=0, le=1)]
+
+
 class RecommendSettings(_Section):
     n: Positive
     rank: Positive
@@ -222,6 +228,7 @@ class RecommendSettings(_Section):
     blocked_categories: tuple[str, ...]
     price_band: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]] | None
     holdout_days: Positive
+    content: ContentSettings
     neighbours: NeighbourSettings
     search: SearchSettings
 

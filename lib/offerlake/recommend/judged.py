@@ -12,7 +12,8 @@ from offerlake.config import RecommendSettings
 from offerlake.recommend.als import fit, ratings
 from offerlake.recommend.baselines import frequency, popularity
 from offerlake.recommend.blocks import Rule
-from offerlake.recommend.topn import catalogue, recommend
+from offerlake.recommend.content import untouched
+from offerlake.recommend.topn import catalogue, recommend, showable
 
 
 def bought_after(before: DataFrame, order_lines: DataFrame, *, cut: date, as_of: date, mode: str) -> DataFrame:
@@ -65,7 +66,7 @@ def contenders(
     cut: date,
     user_index: DataFrame,
     product_index: DataFrame,
-    shown: DataFrame,
+    products: DataFrame,
     settings: RecommendSettings,
     seed: int,
 ) -> Contenders:
@@ -77,13 +78,19 @@ def contenders(
         cut: The day.
         user_index: user_id, idx.
         product_index: product_id, idx.
-        shown: What `topn.showable` gives as of `cut`.
+        products: What `known_products` gives as of `cut`.
         settings: As for `candidates`.
         seed: Of ALS.
     """
     model = fit(ratings(before, user_index, product_index), settings=settings, seed=seed)
     popular = popularity(before, as_of=cut, days=settings.popularity_days)
-    products = catalogue(model.itemFactors, product_index, popular, shown)
+    listed = catalogue(
+        model.itemFactors,
+        product_index,
+        popular,
+        showable(products, blocked=settings.blocked_categories),
+        untouched=untouched(products, model.itemFactors, product_index, popular, settings=settings.content),
+    )
 
     weights = (0.0,) if settings.mode == "discover" else (0.0, *settings.own_weights)
     rules: dict[float | str, Rule] = {weight: Rule.of(settings, own_weight=weight) for weight in weights}
@@ -99,7 +106,7 @@ def contenders(
             user_factors=model.userFactors,
             user_index=user_index,
             product_index=product_index,
-            products=products,
+            products=listed,
             rules=list(rules.values()),
         )
         .select("rule", "user_id", F.posexplode("items.product_id").alias("place", "product_id"))
