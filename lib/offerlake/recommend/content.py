@@ -55,8 +55,9 @@ def untouched(
 ) -> DataFrame | None:
     """What `topn.catalogue` takes as `untouched`: products without factors, with those of what is like them.
 
-    Vectors are collected and broadcast, about 1 kB a product at most (100 MB for 100,000), and only where there is a
-    product without factors; a task holds 16 × products similarities, 50 MB. Ties go to the smaller id.
+    Vectors are collected and broadcast, about 1 kB a product at most (100 MB for 100,000; the driver needs about six
+    times that while they are made), and only where there is a product without factors. A task holds 16 × products
+    similarities, 50 MB with what is made of them. Ties go to the smaller id.
 
     Args:
         known: What `known_products` gives.
