@@ -12,6 +12,7 @@ from offerlake.features.catalogue import known_products
 from offerlake.job import Context, Job, main
 from offerlake.recommend.baselines import popularity
 from offerlake.recommend.blocks import Catalogue, Rule
+from offerlake.recommend.content import untouched
 from offerlake.recommend.rerank import TREES, Ranker, beside, traits
 from offerlake.recommend.topn import catalogue, recommend, showable
 from offerlake.schemas.gold import CANDIDATES
@@ -29,7 +30,9 @@ def run(ctx: Context) -> None:
     known = known_products(ctx.read("products"), as_of=ctx.as_of)
     limited = scopes(ctx.read("offers"), ctx.read("offer_products"), known, as_of=ctx.as_of)
     shown = showable(known, blocked=settings.blocked_categories)
-    products = catalogue(model.itemFactors, product_index, popular, shown, scopes=limited)
+    factors = model.itemFactors
+    new = untouched(known, factors, product_index, popular, settings=settings.content)
+    products = catalogue(factors, product_index, popular, shown, scopes=limited, untouched=new)
     found = recommend(
         ctx.read("user_features").where(today),
         interactions,

@@ -228,6 +228,12 @@ class SessionSettings(_Section):
         return self
 
 
+class ContentSettings(_Section):
+    enabled: bool
+    neighbours: Positive
+    least: Annotated[float, Field(gt=0, le=1)]
+
+
 class RecommendSettings(_Section):
     n: Positive
     rank: Positive
@@ -246,6 +252,7 @@ class RecommendSettings(_Section):
     price_band: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]] | None
     holdout_days: Positive
     rerank: RerankSettings
+    content: ContentSettings
     neighbours: NeighbourSettings
     sessions: SessionSettings
     search: SearchSettings

@@ -12,7 +12,6 @@ from offerlake.config import RecommendSettings
 from offerlake.features.catalogue import known_products
 from offerlake.features.interactions import interactions
 from offerlake.recommend.judged import Stage, bought_after
-from offerlake.recommend.topn import showable
 
 READS = ("user_index", "product_index", "clicks", "order_lines", "products")
 """The tables that a holdout is made of."""
@@ -57,7 +56,7 @@ class Holdout:
             cut=cut,
             user_index=read("user_index"),
             product_index=read("product_index"),
-            shown=showable(known_products(read("products"), as_of=cut), blocked=settings.blocked_categories),
+            products=known_products(read("products"), as_of=cut),
             settings=settings,
             seed=seed,
         )

@@ -40,3 +40,9 @@ def shown(product_index: DataFrame) -> DataFrame:
     """All products may be shown; those of a kind are a category, and no price is known."""
     kind = F.regexp_extract("product_id", "^[a-z]+", 0).alias("category")
     return product_index.select("product_id", kind, F.lit(None).cast("double").alias("price"))
+
+
+def known(product_index: DataFrame) -> DataFrame:
+    """All that is known of products is their kind."""
+    blank = ("name", "description", "brand", "price", "stock")
+    return shown(product_index).withColumns({name: F.lit(None).cast("string") for name in blank})

@@ -187,6 +187,7 @@ def test_ties_go_to_the_smaller_id_and_scores_are_rounded() -> None:
         place=np.array([0, 1, 2, 3]),
         category=np.zeros(4, dtype=np.int64),
         price=np.full(4, np.nan, dtype=np.float32),
+        content=np.zeros(4, dtype=bool),
     )
     known = User("known", [1.0], {2: np.e - 1, 99: 1.0})
     other = User("not wanted", [1.0], {1: 1.0}, wanted=False)
@@ -290,6 +291,7 @@ def test_the_best_are_those_of_a_plain_loop(
         place=np.where(np.arange(2 * size) % 2, -1, np.arange(2 * size) // 2),
         category=np.sort(random.integers(0, 4, size)) ** 2,
         price=prices,
+        content=np.zeros(size, dtype=bool),
         scopes={"few": np.array([3, 50, 149]), "half": np.arange(0, size, 2), "none": np.array([], dtype=np.int64)},
     )
     people = [
@@ -377,7 +379,7 @@ def test_contenders_are_ranked_without_gaps(spark: SparkSession, small: Recommen
         cut=made.AS_OF,
         user_index=made.index(spark, frame, "user_id"),
         product_index=made.index(spark, frame, "product_id"),
-        shown=made.shown(made.index(spark, frame, "product_id")),
+        products=made.known(made.index(spark, frame, "product_id")),
         settings=small,
         seed=7,
     )

@@ -22,6 +22,7 @@ PRODUCTS = Catalogue(
     place=np.array([-1, 0, 1, 2, 3, 4]),  # the number of a product is its place and 1
     category=np.array([0, 0, 0, 1, 1]),
     price=np.array([2, 4, np.nan, 50, 5], dtype=np.float32),
+    content=np.zeros(5, dtype=bool),
 )
 RULE = Rule(n=3, mode="both", own_weight=0.5, block_users=8)
 # user, product, weight, purchases, days since; number 9 is no product of the catalogue

@@ -55,6 +55,7 @@ REJECTIONS = {
 SOURCES = {
     "own": "Bought before",
     "als": "Customers alike bought it",
+    "content": "New, and like what suits the customer",
     "popular": "Popular of late",
 }
 STAGES = {

@@ -22,9 +22,9 @@ def known_products(products: DataFrame, *, as_of: date) -> DataFrame:
         as_of: The day.
 
     Returns:
-        product_id, category, brand, price, stock; one row a product.
+        product_id, name, description, category, brand, price, stock; one row a product.
     """
-    columns = ["category", "brand", "price", "stock"]
+    columns = ["name", "description", "category", "brand", "price", "stock"]
     dated = versions(products, "product_id", columns).where(valid_on(F.lit(as_of)))
     return dated.select("product_id", *columns)
 

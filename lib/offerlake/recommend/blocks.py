@@ -32,7 +32,7 @@ DDL = (
 _ITEMS = pa.list_(pa.struct([("product_id", pa.string()), ("score", pa.float64()), ("source", pa.string())]))
 _SCOPED = pa.map_(pa.string(), pa.list_(pa.string()))
 _OUT = pa.schema([("user_id", pa.string()), ("items", _ITEMS), ("scoped", _SCOPED)])
-_SOURCES = ("own", "als", "popular")
+_SOURCES = ("own", "als", "popular", "content")
 _UNITS = 1e5  # of a score's points in 1: float32 has about seven digits, and sums differ in the last
 _STRIP = 2048  # products whose scores are made at once: with 256 users two megabytes, what a core keeps near
 _SAMPLE = 1024  # products whose scores say where a user's best are likely to begin
@@ -54,7 +54,8 @@ class Rule:
         block_users: Users scored at once, about.
         scoped: Products of each scope a user.
         per_category: Products of one top category at most in a user's list; None: any number.
-        personal: Whether users' factors count; if not, everybody gets what is popular.
+        personal: Whether users' factors count; if not, everybody gets what is popular, and last what nobody
+            has touched.
         price_band: Of what a user has not bought only prices between so many times the mean price of what he bought
             come; products without a price do, and everything does for users without a purchase. None: all prices.
     """
@@ -93,6 +94,7 @@ class Catalogue:
         place: Number of a product (idx) to its place in `ids`, −1: not among them.
         category: Products: a number for each top category.
         price: Products, NaN: not known.
+        content: Products: whether factors and popularity are those of products that are like it.
         scopes: Id of an offer to the places of the products that it is limited to, ascending.
     """
 
@@ -102,6 +104,7 @@ class Catalogue:
     place: Ints
     category: Ints
     price: Floats
+    content: Bools
     scopes: Mapping[str, Ints] = field(default_factory=dict)
 
     def places(self, numbers: Ints) -> Ints:
@@ -164,7 +167,8 @@ def best_of_block(
         best = _best(scores, rule.n, most=rule.per_category)
     else:
         best = _ordered(_pool(block, names, scores, second.size), second, rule)
-    source = np.where(best.own, 0, np.where(scores.known[best.who], 1, 2))
+    source = np.where(products.content[best.which], 3, np.where(scores.known[best.who], 1, 2))
+    source[best.own] = 0
     items = pa.StructArray.from_arrays(
         [
             products.ids.take(pa.array(best.which)),
@@ -308,6 +312,7 @@ class _Scores:
             place=there[whole.place],
             category=whole.category[some],
             price=whole.price[some],
+            content=whole.content[some],
         )
         column = there[self.column]
         order = np.lexsort((self.row, column // _STRIP))[np.count_nonzero(column < 0) :]
@@ -354,7 +359,10 @@ class _Scores:
         """The scores of some products without what was bought, users × products."""
         if len(self.factors) and len(self.factors) == len(self):
             return self.factors @ self.products.factors[some].T
-        scores = np.tile(self.products.popularity[some], (len(self), 1))
+        popularity = self.products.popularity[some]
+        if not self.rule.personal:
+            popularity = np.where(self.products.content[some], np.float32(0), popularity)
+        scores = np.tile(popularity, (len(self), 1))
         if len(self.factors):
             scores[self.known] = self.factors @ self.products.factors[some].T
         return scores

@@ -15,8 +15,9 @@ from offerlake.config import RecommendSettings
 from offerlake.recommend.als import fit, ratings
 from offerlake.recommend.baselines import frequency, popularity
 from offerlake.recommend.blocks import Catalogue, Rule, SecondStage
+from offerlake.recommend.content import untouched
 from offerlake.recommend.rerank import Ranker, beside, features, traits
-from offerlake.recommend.topn import catalogue, pools, recommend
+from offerlake.recommend.topn import catalogue, pools, recommend, showable
 
 
 def bought_after(before: DataFrame, order_lines: DataFrame, *, cut: date, as_of: date, mode: str) -> DataFrame:
@@ -71,7 +72,7 @@ class Stage:
         cut: date,
         user_index: DataFrame,
         product_index: DataFrame,
-        shown: DataFrame,
+        products: DataFrame,
         settings: RecommendSettings,
         seed: int,
     ) -> Stage:
@@ -82,14 +83,20 @@ class Stage:
             cut: The day.
             user_index: user_id, idx.
             product_index: product_id, idx.
-            shown: What `topn.showable` gives as of `cut`.
+            products: What `known_products` gives as of `cut`.
             settings: As for `candidates`.
             seed: Of ALS.
         """
         model = fit(ratings(before, user_index, product_index), settings=settings, seed=seed)
         popular = popularity(before, as_of=cut, days=settings.popularity_days)
-        products = catalogue(model.itemFactors, product_index, popular, shown)
-        return cls(before, model, user_index, product_index, products)
+        listed = catalogue(
+            model.itemFactors,
+            product_index,
+            popular,
+            showable(products, blocked=settings.blocked_categories),
+            untouched=untouched(products, model.itemFactors, product_index, popular, settings=settings.content),
+        )
+        return cls(before, model, user_index, product_index, listed)
 
     def recommend(self, users: DataFrame, rules: Sequence[Rule], second: SecondStage | None = None) -> DataFrame:
         """What `topn.recommend` gives, a row a product: rule, user_id, product_id, rank (from 1)."""

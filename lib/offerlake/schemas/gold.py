@@ -326,7 +326,7 @@ CANDIDATES = Table(
     columns=(
         _AS_OF,
         _USER,
-        Col("items", f"array<{_ITEM}>", "best first; source says why it is there"),
+        Col("items", f"array<{_ITEM}>", "best first; source says why it is there: own, als, content, popular"),
         Col(
             "scoped",
             "map<string,array<string>>",
