@@ -71,7 +71,7 @@ def judged_ways(lake: Lake, settings: Settings, mode: str) -> dict[str, DataFram
     found = contenders(buyers, stage, settings=ours)
 
     def judged(ranked: DataFrame) -> DataFrame:
-        return per_user(ranked, window.truth, ks=(10, N)).cache()
+        return per_user(ranked, window.bought, ks=(10, N)).cache()
 
     chosen = choose(
         {weight: judged(rows) for weight, rows in found.ours.items()},
@@ -84,7 +84,7 @@ def judged_ways(lake: Lake, settings: Settings, mode: str) -> dict[str, DataFram
         ways["own"] = judged(found.baselines["recommend.own"])
     rule = Rule.of(ours, own_weight=chosen.name)
     pools = earlier.stage.pools(earlier.buyers, rule, ours.rerank.pool)
-    trees = train(pools, earlier.truth, settings=ours.rerank, seed=seed)
+    trees = train(pools, earlier.bought, settings=ours.rerank, seed=seed)
     assert trees is not None
     ways["full"] = judged(stage.recommend(buyers, [rule], stage.ranker(trees, ours.rerank.pool)).drop("rule"))
     plain = replace(rule, mode="discover" if mode == "discover" else "both", own_weight=0.0)

@@ -38,7 +38,7 @@ def judge(ctx: Context) -> float:
     if window is None:
         ctx.metric(f"recommend.{METRIC}", None)
         return settings.own_weights[-1]
-    found, truth = contenders(window.buyers, window.stage, settings=settings), window.truth
+    found, truth = contenders(window.buyers, window.stage, settings=settings), window.bought
     ours = {weight: per_user(rows, truth, ks=KS).cache() for weight, rows in found.ours.items()}
     chosen = choose(ours, metric=METRIC, default=settings.own_weights[-1], seed=seed)
     judged = {"recommend": chosen.judged} | {

@@ -51,14 +51,14 @@ def _window(ctx: Context, cut: date) -> Holdout | None:
 def _learnt(ctx: Context, window: Holdout, rule: Rule) -> bytes | None:
     settings = ctx.settings.recommend.rerank
     pools = window.stage.pools(window.buyers, rule, settings.pool)
-    return train(pools, window.truth, settings=settings, seed=ctx.settings.run.seed)
+    return train(pools, window.bought, settings=settings, seed=ctx.settings.run.seed)
 
 
 def _judged(ctx: Context, window: Holdout, rule: Rule, trees: bytes) -> float | None:
     """Notes the metrics of lists with the trees, and by how much NDCG@10 is higher than without; returns that."""
     ranker = window.stage.ranker(trees, ctx.settings.recommend.rerank.pool)
     second, first = (
-        per_user(window.stage.recommend(window.buyers, [rule], order).drop("rule"), window.truth, ks=(10,))
+        per_user(window.stage.recommend(window.buyers, [rule], order).drop("rule"), window.bought, ks=(10,))
         for order in (ranker, None)
     )
     beside = first.select("user_id", F.col(f"`{METRIC}`").alias("without"))

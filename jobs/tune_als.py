@@ -51,7 +51,7 @@ def _judged(ctx: Context, tried: RecommendSettings, *, cut: date, until: date) -
     window = Holdout.of(ctx.read, cut=cut, until=until, settings=tried, seed=seed)
     if window is None:
         return ctx.spark.createDataFrame([], f"user_id string, `{METRIC}` double")
-    found, truth = contenders(window.buyers, window.stage, settings=tried), window.truth
+    found, truth = contenders(window.buyers, window.stage, settings=tried), window.bought
     ways = {weight: per_user(rows, truth, ks=(10,)).cache() for weight, rows in found.ours.items()}
     chosen = choose(ways, metric=METRIC, default=tried.own_weights[-1], seed=seed).judged
     judged = chosen.select("user_id", f"`{METRIC}`").cache()

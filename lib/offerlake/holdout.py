@@ -23,12 +23,12 @@ class Holdout:
 
     Attributes:
         stage: The first stage as of its first day; what it has seen is cached.
-        truth: user_id, product_id: what was bought in it, see `bought_after`; cached.
+        bought: user_id, product_id: what was bought in it, see `bought_after`; cached.
         buyers: user_id: by whom.
     """
 
     stage: Stage
-    truth: DataFrame
+    bought: DataFrame
     buyers: DataFrame
 
     @classmethod
@@ -60,10 +60,10 @@ class Holdout:
             settings=settings,
             seed=seed,
         )
-        truth = bought_after(before, lines, cut=cut, as_of=until, mode=settings.mode).cache()
-        return cls(stage, truth, truth.select("user_id").distinct())
+        bought = bought_after(before, lines, cut=cut, as_of=until, mode=settings.mode).cache()
+        return cls(stage, bought, bought.select("user_id").distinct())
 
     def unpersist(self) -> None:
         """Lets go of what is cached."""
         self.stage.before.unpersist()
-        self.truth.unpersist()
+        self.bought.unpersist()
