@@ -52,11 +52,14 @@ def clean_clicks(
         rules: By what records are judged.
         large: Whether `raw` is, see `first_wins`.
     """
-    kept = attributed(
-        expect(parsed(raw, rules.parse), rules.expected), identities, F.coalesce("user_id", "anonymous_id")
-    )
+
+    def judged(some: DataFrame) -> DataFrame:
+        typed = expect(parsed(some, rules.parse), rules.expected)
+        return attributed(typed, identities, F.coalesce("user_id", "anonymous_id"))
+
+    kept = first_wins(raw, judged, [rules.parse.text("event_id")], large=large)
     strict = rules.settings.unknown_products == "quarantine"
-    kept = mark_products(first_wins(kept, ["event_id"], large=large), products, strict=strict, quote=rules.quote)
+    kept = mark_products(kept, products, strict=strict, quote=rules.quote)
     if rules.settings.unknown_users == "quarantine":
         kept = refuse_unknown(kept, "user_id", users, quote=rules.quote)
     browser = F.coalesce(F.concat(F.lit("browser:"), "anonymous_id"), F.concat(F.lit("user:"), "user_id"))

@@ -35,9 +35,13 @@ def clean_exposures(
         rules: By what records are judged.
         large: Whether `raw` is, see `first_wins`.
     """
-    kept = attributed(expect(parsed(raw, rules.parse), rules.expected), identities, F.col("user_id"))
-    kept = refuse_test_accounts(kept, rules)
-    kept = refuse_unknown(first_wins(kept, ["exposure_id"], large=large), "offer_id", offers, quote=rules.quote)
+
+    def judged(some: DataFrame) -> DataFrame:
+        typed = attributed(expect(parsed(some, rules.parse), rules.expected), identities, F.col("user_id"))
+        return refuse_test_accounts(typed, rules)
+
+    kept = first_wins(raw, judged, [rules.parse.text("exposure_id")], large=large)
+    kept = refuse_unknown(kept, "offer_id", offers, quote=rules.quote)
     if rules.settings.unknown_users == "quarantine":
         kept = refuse_unknown(kept, "user_id", users, quote=rules.quote)
     return settle(table("exposures"), FEED, JOB, kept.withColumn("shown_date", F.to_date("shown_at")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 
 from offerlake.clean.parse import Parser
-from offerlake.clean.quarantine import Cleaned, expect, first_wins, refuse_unknown, settle, typed
+from offerlake.clean.quarantine import Cleaned, expect, first_of, refuse_unknown, settle, typed
 from offerlake.clean.rules import Rules
 from offerlake.schemas import table
 
@@ -26,7 +26,7 @@ def clean_offer_products(
         rules: By what records are judged.
     """
     kept = expect(parsed(raw, rules.parse), rules.expected)
-    kept = first_wins(kept, ["offer_id", "product_id", "coupon_id"], arrived=False)
+    kept = first_of(kept, ["offer_id", "product_id", "coupon_id"], arrived=False)
     if rules.settings.unknown_products == "quarantine":
         kept = refuse_unknown(kept, "product_id", products, quote=rules.quote)
     return settle(table("offer_products"), FEED, JOB, kept)

@@ -58,14 +58,16 @@ def clean_orders(
         large: Whether `raw` is, see `first_wins`.
         earlier: Silver `order_lines` of the days that `raw` does not have; None: it has all.
     """
-    if not rules.reading.has_prices:
-        raw = _with_list_prices(raw, products, rules.parse)
-    kept = attributed(expect(parsed(raw, rules.parse), rules.expected), identities, F.col("user_id"))
-    kept = refuse_test_accounts(kept, rules)
+
+    def judged(some: DataFrame) -> DataFrame:
+        if not rules.reading.has_prices:
+            some = _with_list_prices(some, products, rules.parse)
+        typed = attributed(expect(parsed(some, rules.parse), rules.expected), identities, F.col("user_id"))
+        return refuse_test_accounts(typed, rules)
+
+    kept = first_wins(raw, judged, [rules.parse.text(name) for name in ("order_id", "line_id")], large=large)
     strict = rules.settings.unknown_products == "quarantine"
-    kept = mark_products(
-        first_wins(kept, ["order_id", "line_id"], large=large), products, strict=strict, quote=rules.quote
-    )
+    kept = mark_products(kept, products, strict=strict, quote=rules.quote)
     if rules.settings.unknown_users == "quarantine":
         kept = refuse_unknown(kept, "user_id", users, quote=rules.quote)
     same = Window.partitionBy("_user", "product_id")

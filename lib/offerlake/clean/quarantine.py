@@ -8,7 +8,7 @@ record names one that can be, else of its load), `source`, `source_position`, `l
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -214,28 +214,41 @@ def _bits(feed: str, where: Mapping[str, Column]) -> Column:
     return reduce(Column.bitwiseOR, bits, F.lit(0))
 
 
-def first_wins(frame: DataFrame, key: Sequence[str], *, arrived: bool = True, large: bool = False) -> DataFrame:
-    """Decides between good records of one key: the first to arrive stays; the same again is a duplicate, other refused.
+def first_wins(
+    raw: DataFrame, judged: Callable[[DataFrame], DataFrame], key: Sequence[Cell], *, large: bool
+) -> DataFrame:
+    """Decides between good records of one key, see `first_of`; one shuffle, by the key.
 
-    The same means: in all columns but the arrival's. One shuffle, by the key. Of a `large` frame only the records of
-    keys that come more than once are shuffled; which these are takes a look at the keys alone, and where they are many,
-    all records are.
+    Of a `large` feed only the records of keys that come more than once are shuffled; which these are takes a look at
+    the keys alone, and where they are many, all records are.
+
+    Args:
+        raw: The bronze table.
+        judged: What types its records and says which are good, a row a record.
+        key: The cells of the key: what they are typed as is their value.
+        large: Whether `raw` is.
     """
+    names = [cell.name for cell in key]
     if not large:
-        return _first_of(frame, key, arrived=arrived)
-    told = frame.withColumn("_key", F.xxhash64(*key))  # keys that share it are shuffled for nothing, no more
+        return first_of(judged(raw), names)
+    # Keys that share the hash are shuffled for nothing, no more.
+    told = raw.withColumn("_key", F.xxhash64(*[cell.typed for cell in key]))
     often = told.groupBy("_key").agg(F.count(F.lit(1)).alias("_times")).where("_times > 1").select("_key")
     a_part = F.pmod("_key", F.lit(_PARTS)) == 0
     if often.where(a_part).limit(_MANY // _PARTS).count() == _MANY // _PARTS:
-        return _first_of(frame, key, arrived=arrived)
-    # These joins come before what is parsed: each record is parsed once.
-    alone = told.join(F.broadcast(often), on="_key", how="left_anti").drop("_key")
-    several = told.join(F.broadcast(often), on="_key", how="left_semi").drop("_key")
-    return alone.unionByName(_first_of(several, key, arrived=arrived))
+        return first_of(judged(raw), names)
+    # Spark does not move a join below what types: so it is told to, or each record would be typed twice.
+    alone, several = (
+        judged(told.join(F.broadcast(often), on="_key", how=how).drop("_key")) for how in ("left_anti", "left_semi")
+    )
+    return alone.unionByName(first_of(several, names))
 
 
-def _first_of(frame: DataFrame, key: Sequence[str], *, arrived: bool) -> DataFrame:
-    """Decides by a shuffle of the whole frame, by the key."""
+def first_of(frame: DataFrame, key: Sequence[str], *, arrived: bool = True) -> DataFrame:
+    """Decides between good rows of one key: the first to arrive stays; the same again is a duplicate, other refused.
+
+    The same means: in all columns but the arrival's. One shuffle, by the key.
+    """
     content = _content(frame, but=key)
     by_key = Window.partitionBy(*key, _alone()).orderBy(*_order(arrived=arrived))
     is_same = content == F.first(content).over(by_key)
@@ -288,7 +301,7 @@ def refuse(frame: DataFrame, wrong: Column, *reasons: Column) -> DataFrame:
 def expect(frame: DataFrame, reasons: Sequence[Column]) -> DataFrame:
     """Refuses good rows of which one of the reasons, each a string or null, is not null.
 
-    Before `first_wins` and `versions`: what is refused does not stand in the way of another record of its key.
+    Before `first_of` and `versions`: what is refused does not stand in the way of another record of its key.
     """
     if not reasons:
         return frame
