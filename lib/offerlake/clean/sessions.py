@@ -29,6 +29,10 @@ def with_sessions(
         the session: `_events`, `_seconds` from first to last, `_pause_spread` (the standard deviation of its pauses
         over their mean; null: fewer than two pauses, or all of them 0), `_marked` (`marks` is true of one of them).
     """
+    named = ["event_id", "user_id", "event_time", *(["referrer"] if "campaign" in breaks else [])]
+    others = [name for name in events.columns if name not in named]
+    # Each window copies its rows, field by field: what none of them looks at goes along as one field.
+    narrow = events.select(*named, visitor.alias("_visitor"), marks.alias("_mark"), F.struct(*others).alias("_others"))
     # Spark sorts by a key's first eight bytes, and looks at the rest of it where they are the same.
     whose = ("_hash", "_visitor")
     by_time = Window.partitionBy(*whose).orderBy("event_time", "event_id")
@@ -39,8 +43,8 @@ def with_sessions(
     came_from = {}
     if "campaign" in breaks:
         before = by_time.rowsBetween(Window.unboundedPreceding, -1)
-        named = F.when(opens | F.col("referrer").isNotNull(), F.struct("referrer"))
-        came_from = {"_came_from": F.last(named, ignorenulls=True).over(before)["referrer"]}
+        since = F.when(opens | F.col("referrer").isNotNull(), F.struct("referrer"))
+        came_from = {"_came_from": F.last(since, ignorenulls=True).over(before)["referrer"]}
         opens = opens | F.coalesce(F.col("_came_from") != F.col("referrer"), F.lit(False))
     if "midnight" in breaks:
         opens = opens | (F.timestamp_micros(F.unix_micros("event_time") - F.col("_pause")) < F.to_date("event_time"))
@@ -51,22 +55,24 @@ def with_sessions(
     pauses, total = F.count("_ms").over(session), F.sum("_ms").over(session)
     squares = F.sum(F.col("_ms") * F.col("_ms")).over(session)
     variance = F.greatest(pauses * F.try_divide(squares, total * total) - 1, F.lit(0.0))
+    of_session = {
+        "_events": F.count(F.lit(1)).over(session),
+        "_seconds": span / 1_000_000,
+        "_pause_spread": F.when(pauses >= 2, F.sqrt(variance)),
+        "_marked": F.bool_or("_mark").over(session),
+        "_owner": F.min_by("user_id", moment).over(session),
+    }
     return (
-        events.withColumn("_visitor", visitor)
-        .withColumn("_hash", F.xxhash64("_visitor"))
+        narrow.withColumn("_hash", F.xxhash64("_visitor"))
         .withColumn("_pause", pause)
         .withColumns(came_from)
         .withColumns({"_first": first, "_number": F.sum(opens.cast("int")).over(so_far), "_ms": milliseconds})
-        .withColumn("session_id", F.lower(F.hex(F.xxhash64("_visitor", "_first"))))
-        .withColumns(
-            {
-                "_events": F.count(F.lit(1)).over(session),
-                "_seconds": span / 1_000_000,
-                "_pause_spread": F.when(pauses >= 2, F.sqrt(variance)),
-                "_marked": F.bool_or(marks).over(session),
-                "_owner": F.min_by("user_id", moment).over(session),
-            }
+        .withColumns(of_session)
+        .select(
+            *[F.col(name) for name in named if name != "user_id"],
+            F.coalesce("user_id", "_owner").alias("user_id"),
+            *[F.col("_others")[name].alias(name) for name in others],
+            F.lower(F.hex(F.xxhash64("_visitor", "_first"))).alias("session_id"),
+            *[name for name in of_session if name != "_owner"],
         )
-        .withColumn("user_id", F.coalesce("user_id", "_owner"))
-        .drop("_visitor", "_hash", "_pause", "_first", "_ms", "_number", "_owner", "_came_from")
     )
