@@ -33,7 +33,7 @@ from offerlake.holdout import Holdout
 from offerlake.recommend.baselines import popularity
 from offerlake.recommend.blocks import Rule
 from offerlake.recommend.judged import contenders
-from offerlake.recommend.rerank import train
+from offerlake.recommend.rerank import drawn, train
 from offerlake.recommend.topn import catalogue, showable
 from offerlake.session import open_session
 from offerlake.tables import Lake
@@ -83,7 +83,8 @@ def judged_ways(lake: Lake, settings: Settings, mode: str) -> dict[str, DataFram
     if "recommend.own" in found.baselines:
         ways["own"] = judged(found.baselines["recommend.own"])
     rule = Rule.of(ours, own_weight=chosen.name)
-    pools = earlier.stage.pools(earlier.buyers, rule, ours.rerank.pool)
+    some = drawn(earlier.buyers, settings=ours.rerank, seed=seed)
+    pools = earlier.stage.pools(some, rule, ours.rerank.pool)
     trees = train(pools, earlier.bought, settings=ours.rerank, seed=seed)
     assert trees is not None
     ways["full"] = judged(stage.recommend(buyers, [rule], stage.ranker(trees, ours.rerank.pool)).drop("rule"))

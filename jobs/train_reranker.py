@@ -13,7 +13,7 @@ from offerlake.evaluate.ranking import per_user
 from offerlake.holdout import READS, Holdout
 from offerlake.job import Context, Job, Need, main
 from offerlake.recommend.blocks import Rule
-from offerlake.recommend.rerank import TREES, train
+from offerlake.recommend.rerank import TREES, drawn, train
 
 METRIC = "ndcg@10"
 
@@ -49,9 +49,9 @@ def _window(ctx: Context, cut: date) -> Holdout | None:
 
 
 def _learnt(ctx: Context, window: Holdout, rule: Rule) -> bytes | None:
-    settings = ctx.settings.recommend.rerank
-    pools = window.stage.pools(window.buyers, rule, settings.pool)
-    return train(pools, window.bought, settings=settings, seed=ctx.settings.run.seed)
+    settings, seed = ctx.settings.recommend.rerank, ctx.settings.run.seed
+    pools = window.stage.pools(drawn(window.buyers, settings=settings, seed=seed), rule, settings.pool)
+    return train(pools, window.bought, settings=settings, seed=seed)
 
 
 def _judged(ctx: Context, window: Holdout, rule: Rule, trees: bytes) -> float | None:

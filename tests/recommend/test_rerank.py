@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 
 from offerlake.config import RerankSettings, Settings
 from offerlake.recommend.blocks import Catalogue, Floats, Pool, Rule, best_of_block, pool_of_block
-from offerlake.recommend.rerank import FEATURES, Ranker, beside, features, train, traits
+from offerlake.recommend.rerank import FEATURES, Ranker, beside, drawn, features, train, traits
 from recommend import made
 
 PRODUCTS = Catalogue(
@@ -178,5 +178,10 @@ def test_it_learns_what_decides_and_learns_the_same_from_another_order(
     assert soon > 0.7
     assert late < 0.1
     assert train(spark.createDataFrame(pools[::-1], schema).repartition(5), truth, settings=small, seed=1) == trees
-    one_user = small.model_copy(update={"users": 1})
-    assert train(spark.createDataFrame(pools, schema), truth, settings=one_user, seed=1) is None, "too few to learn"
+    few = small.model_copy(update={"users": 5})
+    users = spark.createDataFrame(pools, schema).select("user_id")
+    some = [row["user_id"] for row in drawn(users, settings=few, seed=1).collect()]
+    assert sorted(some) == sorted(row["user_id"] for row in drawn(users.repartition(5), settings=few, seed=1).collect())
+    assert len(set(some)) == 5
+    left = spark.createDataFrame([pool for pool in pools if pool[0] in some], schema)
+    assert train(left, truth, settings=small, seed=1) is None, "too few to learn"

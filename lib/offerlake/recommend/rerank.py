@@ -163,7 +163,7 @@ class _Seen:
         return cls(row[order], column[order], pair[order], *numbers)
 
     def sums(self, group: Ints, groups: int) -> tuple[Floats, Floats, Floats, Ints]:
-        """By group: the weights' and the purchases' sum, the days since the last event (NaN: none), and the rows."""
+        """By group: the weights' and the purchases' sum, the days since the last event (∞: none), and the rows."""
         last = np.full(groups, np.inf, dtype=np.float32)
         np.minimum.at(last, group, self.days)
         weights, bought = (
@@ -188,24 +188,28 @@ def _taken(values: Floats, at: Ints, there: Bools) -> Floats:
     return found
 
 
+def drawn(users: DataFrame, *, settings: RerankSettings, seed: int) -> DataFrame:
+    """The users that are learnt from: `settings.users` at most, those with the smallest hash."""
+    return users.orderBy(F.xxhash64("user_id", F.lit(seed)), "user_id").limit(settings.users)
+
+
 def train(pools: DataFrame, truth: DataFrame, *, settings: RerankSettings, seed: int) -> bytes | None:
     """Learns from users' pools as of a day, and what they bought after it.
 
-    They come to the driver: `settings.users` × `settings.pool` rows of 4 × 19 bytes, 38 MB for 5,000 users and 100.
+    They come to the driver: users × `settings.pool` rows of 4 × 19 bytes, 38 MB for 5,000 users and 100.
 
     Args:
-        pools: What `topn.pools` gives; of more users than `settings.users` those with the smallest hash.
+        pools: What `topn.pools` gives, for users that `drawn` gives.
         truth: user_id, product_id, distinct.
-        settings: users, trees, depth, rate.
-        seed: Of the draws.
+        settings: trees, depth, rate.
+        seed: Of xgboost.
 
     Returns:
         The trees; None where fewer than 20 of the pools' products were bought, or fewer than 20 were not.
     """
     import xgboost
 
-    drawn = pools.orderBy(F.xxhash64("user_id", F.lit(seed)), "user_id").limit(settings.users)
-    told = drawn.join(truth.groupBy("user_id").agg(F.collect_set("product_id").alias("bought")), "user_id", "left")
+    told = pools.join(truth.groupBy("user_id").agg(F.collect_set("product_id").alias("bought")), "user_id", "left")
     rows = told.select("user_id", "product_ids", "features", "bought").toArrow().sort_by("user_id")
     label = _labels(rows)
     if min(label.sum(), (1 - label).sum()) < _LEAST:
