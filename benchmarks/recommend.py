@@ -6,8 +6,8 @@ Runs the pipeline as far as it is needed, then makes lists of 100 products as of
 modes. `full` is what the stage would have shown with its second stage, learnt on the four weeks before, `first` the
 first stage alone (as `train_als` judges it: with the weight of own purchases that the other half of them chose),
 `als` the scores uᵀv alone, `popular` the products of the last four weeks, `popular_ever` those of all time, `own` what
-the household bought most often. Prints each claim as a paired difference
-of means over households with its 95 % interval, and ends with exit code 1 where one that is claimed includes 0.
+the household bought most often. Prints each claim as a paired difference of means over households with its 95 %
+interval, and ends with exit code 1 where one that is claimed includes 0.
 """
 
 from __future__ import annotations

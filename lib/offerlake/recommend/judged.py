@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import partial
+from functools import cached_property, partial
 
 from pyspark.ml.recommendation import ALSModel
 from pyspark.sql import DataFrame
@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from offerlake.config import RecommendSettings
 from offerlake.recommend.als import fit, ratings
 from offerlake.recommend.baselines import frequency, popularity
-from offerlake.recommend.blocks import Catalogue, Rule, SecondStage
+from offerlake.recommend.blocks import Catalogue, Floats, Rule, SecondStage
 from offerlake.recommend.content import untouched
 from offerlake.recommend.rerank import Ranker, beside, features, traits
 from offerlake.recommend.topn import catalogue, pools, recommend, showable
@@ -124,12 +124,17 @@ class Stage:
             products=self.products,
             rule=rule,
             size=size,
-            described=partial(features, of_products=beside(self.products, traits(self.before))),
+            described=partial(features, of_products=self._traits),
         )
 
     def ranker(self, trees: bytes, size: int) -> Ranker:
         """A second stage with trees that were learnt before."""
-        return Ranker(size, trees, beside(self.products, traits(self.before)))
+        return Ranker(size, trees, self._traits)
+
+    @cached_property
+    def _traits(self) -> Floats:
+        """How its products are bought: collected once for what learns and what ranks."""
+        return beside(self.products, traits(self.before))
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from offerlake.config import RerankSettings
+from offerlake.randomness import uniform
 from offerlake.recommend.blocks import Bools, Catalogue, Floats, Ints, Pool, matrix, rank_within, usual_price
 
 TRAITS = ("buyers", "repeats", "purchases")
@@ -189,8 +190,8 @@ def _taken(values: Floats, at: Ints, there: Bools) -> Floats:
 
 
 def drawn(users: DataFrame, *, settings: RerankSettings, seed: int) -> DataFrame:
-    """The users that are learnt from: `settings.users` at most, those with the smallest hash."""
-    return users.orderBy(F.xxhash64("user_id", F.lit(seed)), "user_id").limit(settings.users)
+    """The users that are learnt from: `settings.users` at most, drawn by id."""
+    return users.orderBy(uniform(seed, "second stage", F.col("user_id")), "user_id").limit(settings.users)
 
 
 def train(pools: DataFrame, truth: DataFrame, *, settings: RerankSettings, seed: int) -> bytes | None:
