@@ -15,6 +15,7 @@ from functools import cached_property
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from offerlake.clean.parse import with_typed
 from offerlake.clean.quarantine import Cleaned, day_of
 from offerlake.clean.rules import Rules
 from offerlake.config import Settings
@@ -74,8 +75,10 @@ def part_of(ctx: Context, feed: str, *, table: str, happened: str, rules: Rules)
     new = ctx.lake.added(name, after=int(told["raw"]), to=version)
     if new is None:
         return Part(raw, None, note)
-    earliest = F.min(day_of(rules.parse.instant(happened).typed))
-    first = new.agg(F.when(earliest.isNotNull(), F.greatest(earliest, F.lit(_OLDEST)))).collect()[0][0]
+    moment = rules.parse.instant(happened)
+    earliest = F.min(day_of(moment.value))
+    known = F.when(earliest.isNotNull(), F.greatest(earliest, F.lit(_OLDEST)))
+    first = with_typed(new, [moment]).agg(known).collect()[0][0]
     if first == _OLDEST:
         return Part(raw, None, note)
     since = (first or _NONE_NEW) - timedelta(days=days)
@@ -128,12 +131,12 @@ def keep(ctx: Context, cleaned: Cleaned, part: Part | None = None) -> None:
     since = part.since if part else None
     decided = cleaned.since(since) if since else cleaned
     day = cleaned.contract.partition
-    with decided.held() as counts:
+    with decided.held() as (held, counts):
         refused: Slice = {"job": cleaned.job, **({"day": Since(since)} if since else {})}
-        quarantined = ctx.write("quarantine", decided.quarantined, where=refused)
+        quarantined = ctx.write("quarantine", held.quarantined, where=refused)
         rows = ctx.write(
             cleaned.contract.name,
-            decided.good,
+            held.good,
             where={day: Since(since)} if since and day else None,
             note=part.note if part else None,
         )

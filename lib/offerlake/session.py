@@ -29,6 +29,13 @@ _FIXED = {
     "spark.sql.adaptive.enabled": "true",
     # Java never compiles a method of more bytes than this; a plan that would make one goes operator by operator.
     "spark.sql.codegen.hugeMethodLimit": "8000",
+    # Else each time is twelve bytes that Parquet looks up in a dictionary, where a number will do.
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    # Names of which hardly any comes twice: a dictionary of them is work for nothing.
+    **{
+        f"parquet.enable.dictionary#{name}": "false"
+        for name in ("event_id", "session_id", "exposure_id", "redemption_id", "record_id", "source_position")
+    },
     # Working out what must hold of every column takes minutes of planning where columns derive from one another, as
     # when cleaning, and finds nothing that the steps do not say themselves.
     "spark.sql.constraintPropagation.enabled": "false",

@@ -100,7 +100,7 @@ def test_clicks(spark: SparkSession, clean: CleanSettings, known: dict[str, Any]
     assert json.loads(refused["changed:event_id"]["record"])["product_id"] == "p2"
     assert (skewed["feed"], skewed["job"], skewed["source"]) == ("clicks", "clean_clicks", "file")
     assert len({row["record_id"] for row in refused.values()}) == 9
-    with cleaned.held() as counts:
+    with cleaned.held() as (_, counts):
         assert counts == {
             "rows_in": 16,
             "rows_out": 6,
@@ -342,7 +342,7 @@ def test_products(spark: SparkSession, clean: CleanSettings) -> None:
 def test_a_column_that_is_wrong_in_every_record_is_the_mappings_mistake(spark: SparkSession) -> None:
     def held(*signups: str) -> dict[str, int]:
         rows = [{"user_id": f"u{n}", "arrived_at": AT, "signup_time": text} for n, text in enumerate(signups)]
-        with clean_users(raw(spark, "users", rows), rules=rules()).held() as counts:
+        with clean_users(raw(spark, "users", rows), rules=rules()).held() as (_, counts):
             return counts
 
     assert held("06.01.2025", AT)["quarantined.unparsable"] == 1
@@ -360,7 +360,7 @@ def orders_held(
 ) -> dict[str, int]:
     """The counts of orders that differ from a good one by this, each with a line of its own."""
     rows = [{**ORDER, "line_id": str(number), **change} for number, change in enumerate(changes)]
-    with cleaned_orders(spark, clean, known, rows).held() as counts:
+    with cleaned_orders(spark, clean, known, rows).held() as (_, counts):
         return counts
 
 

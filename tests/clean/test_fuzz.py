@@ -101,7 +101,7 @@ def test_every_field_of_every_feed(
     ]
     rows += [{**GOOD[feed], key: f"{number}", **wrong} for number, wrong in enumerate(spoilt)]
     cleaned = cleaners[feed](raw(spark, feed, rows))
-    with cleaned.held() as counts:
+    with cleaned.held() as (_, counts):
         assert counts["rows_in"] == len(rows)
         assert counts["rows_in"] == counts["rows_out"] + counts["duplicates"] + counts["quarantined"]
         refused = cleaned.quarantined.collect()

@@ -56,7 +56,7 @@ def test_a_card_at_the_till(spark: SparkSession) -> None:
         "d": ("u4", noon),
         "e": ("cash", noon),
     }
-    with cleaned.held() as counts:
+    with cleaned.held() as (_, counts):
         assert counts["unknown_users"] == 1
 
 

@@ -117,7 +117,7 @@ def test_test_accounts_are_refused_with_what_they_did_before_they_logged_in(
     found = cleaned(spark, mine, rows)
     gone = "test_account:user_id"
     assert outcomes(found) == [gone, gone, "good", gone, "good", "good"]
-    with found.held() as counts:
+    with found.held() as (_, counts):
         assert (counts["rows_in"], counts["rows_out"], counts["quarantined.test_account"]) == (6, 3, 3)
 
 

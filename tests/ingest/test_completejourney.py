@@ -132,7 +132,7 @@ def test_orders_and_products(spark: SparkSession, settings: Settings, landing: P
     assert products.where("product_id = '25671'").first()["category"] == "GROCERY > FRZN ICE > ICE - CRUSHED/CUBED"
     users = clean(spark, settings, landing, "users").good
     cleaned = clean(spark, settings, tmp_path, "orders", products=products, users=users)
-    with cleaned.held() as counts:
+    with cleaned.held() as (_, counts):
         empty = pc.sum(pc.equal(part["quantity"], 0)).as_py()
         assert counts == {
             "rows_in": 20_000,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from pyspark.sql import Column
@@ -9,7 +10,6 @@ from pyspark.sql import functions as F
 
 from offerlake.config import CleanSettings
 
-_STEEP = 4
 _TOLD = 0.1  # a sign below it is no reason
 
 
@@ -59,7 +59,8 @@ def known_agent(settings: CleanSettings) -> Column:
 
 
 def _above(x: Column, limit: float) -> Column:
-    return 1 - F.pow(F.lit(2.0), -F.pow(x / limit, F.lit(_STEEP)))
+    squared = (x / limit) * (x / limit)
+    return 1 - F.exp(F.lit(-math.log(2)) * squared * squared)
 
 
 def _text(x: Column, digits: int) -> Column:

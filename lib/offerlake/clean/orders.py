@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from offerlake.clean.accounts import refuse_test_accounts
 from offerlake.clean.identities import attributed
-from offerlake.clean.parse import Cell, Parser
+from offerlake.clean.parse import Cell, Parser, with_typed
 from offerlake.clean.quarantine import (
     FLAGS,
     GOOD,
@@ -103,11 +103,12 @@ def _with_list_prices(raw: DataFrame, products: DataFrame, parse: Parser) -> Dat
     """
     told = F.array_sort(F.collect_list(F.struct("arrived_at", "price")))
     prices = products.where("price IS NOT NULL").groupBy(F.col("product_id").alias("_id")).agg(told.alias("_prices"))
-    placed = parse.instant("order_time").typed
-    before = F.filter("_prices", lambda version: version["arrived_at"] <= placed)
+    placed, product = parse.instant("order_time"), parse.text("product_id")
+    before = F.filter("_prices", lambda version: version["arrived_at"] <= placed.value)
     price = F.coalesce(F.try_element_at(before, F.lit(-1)), F.try_element_at("_prices", F.lit(1)))["price"]
-    joined = raw.join(F.broadcast(prices), parse.text("product_id").typed == F.col("_id"), how="left")
-    return joined.withColumn(LIST_PRICE, price).drop("_id", "_prices")
+    typed = with_typed(raw, [placed, product])
+    joined = typed.join(F.broadcast(prices), product.value == F.col("_id"), how="left")
+    return joined.select(*raw.columns, price.alias(LIST_PRICE))
 
 
 def parsed(raw: DataFrame, parse: Parser) -> DataFrame:

@@ -19,8 +19,9 @@ from offerlake.config import CleanSettings
 from offerlake.schemas import MONEY
 
 _LONGEST = 65_536  # bytes: no id, name or search is as long; what is, is another thing in the wrong column
-_USUAL = (20, 24)  # characters of 2025-01-06T12:00:00Z, and with milliseconds
-_TYPED = "_typed_"
+_USUAL = (20, 24)  # bytes of 2025-01-06T12:00:00Z, and with milliseconds
+_TEXT, _TYPED = "_text_", "_typed_"
+_MINUTE, _DAY = 60_000_000, 86_400_000_000  # microseconds
 _EPOCH_BEGIN = 100_000_000  # seconds: 1973; with a day as yyyyMMdd or milliseconds one does not come near
 _EPOCH_END = 253_402_300_800  # seconds: 10000-01-01, beyond what a timestamp can say
 
@@ -63,27 +64,34 @@ class Reading(Protocol):
 class Cell:
     """One typed column and what is wrong with it.
 
-    `typed` is said once, as a column of its own; all else is told of that column. Said again wherever it is used, a
-    feed's columns make a plan that takes Spark seconds to look through and to compile.
+    `text` is said once, as a column of its own, and so is `typed`, which is told of it; all else is told of these.
+    Said again wherever it is used, a feed's columns make a plan that takes Spark seconds to look through, and a method
+    that Java does not compile.
 
     Attributes:
         name: The column.
-        typed: What the raw columns say, as our type.
+        text: What the raw column says, in our words.
+        typed: The same as our type.
         value: What the column will be.
         problem: The reason, or null.
         read: True where the record has something here that could be read. None: any text is right.
+        unread: True where it has something that could not.
     """
 
     name: str
+    text: Column
     typed: Column
     value: Column
     problem: Column
     read: Column | None = None
+    unread: Column | None = None
 
     @staticmethod
-    def of(name: str, typed: Column) -> Cell:
-        """A column as it is typed, with nothing wrong."""
-        return Cell(name, typed, F.col(_TYPED + name), F.lit(None).cast("string"))
+    def of(name: str, text: Column, typed: Column | None = None) -> Cell:
+        """A column with nothing wrong, as it is typed; None: as it is."""
+        return Cell(
+            name, text, _text(name) if typed is None else typed, F.col(_TYPED + name), F.lit(None).cast("string")
+        )
 
     def refuse(self, code: str, wrong: Column, shown: Column) -> Cell:
         """Adds a check: the reason `code` where `wrong` is true, unless there is a reason already."""
@@ -93,7 +101,12 @@ class Cell:
 
 def with_typed(raw: DataFrame, cells: Sequence[Cell]) -> DataFrame:
     """Adds what the cells' values and problems are told of."""
-    return raw.withColumns({_TYPED + cell.name: cell.typed for cell in cells})
+    texts = raw.withColumns({_TEXT + cell.name: cell.text for cell in cells})
+    return texts.withColumns({_TYPED + cell.name: cell.typed for cell in cells})
+
+
+def _text(name: str) -> Column:
+    return F.col(_TEXT + name)
 
 
 @dataclass(frozen=True)
@@ -112,7 +125,7 @@ class Parser:
 
     def text(self, name: str, *, required: bool = False, default: str | None = None) -> Cell:
         """A string without blanks at its ends; an empty one is null, and null is `default`."""
-        cell = Cell.of(name, self._raw(name))
+        cell = Cell.of(name, self._said(name))
         cell = cell.refuse("too_long", F.octet_length(cell.value) > _LONGEST, self.shown(name))
         if default is not None:
             return replace(cell, value=F.coalesce(cell.value, F.lit(default)))
@@ -120,47 +133,47 @@ class Parser:
 
     def choice(self, name: str, words: Sequence[str]) -> Cell:
         """One of our words, required; the source's words are translated by the mapping's `values`."""
-        cell = self._required(Cell.of(name, self._raw(name)))
+        cell = self._required(Cell.of(name, self._said(name)))
         return cell.refuse("unknown", ~cell.value.isin(*words), self.shown(name))
 
     def exchange(self, at: Column) -> Exchange:
         """What a unit of the record's currency was worth in ours at that time."""
-        return exchange(self._raw("currency"), at, self.settings, shown=self.shown("currency"))
+        return exchange(self._said("currency"), at, self.settings, shown=self.shown("currency"))
 
     def money(self, name: str, rate: Exchange, *, low: float = 0.0, default: float | None = None) -> Cell:
         """An amount in our currency, from `low` to `clean.max_money`."""
-        plain = Cell.of(name, self._number(name).try_cast(MONEY))
+        plain = self._cell(name, self._number(name).try_cast(MONEY))
         cell = self._range(self._parsed(replace(plain, value=rate.ours(plain.value))), low, self.settings.max_money)
         if default is None:
             return cell
-        filled = F.when(self._raw(name).isNull(), F.lit(default).cast(MONEY)).otherwise(cell.value)
+        filled = F.when(_text(name).isNull(), F.lit(default).cast(MONEY)).otherwise(cell.value)
         return replace(cell, value=filled)
 
     def integer(self, name: str, *, low: float, high: float, required: bool = False) -> Cell:
         """A whole number from `low` to `high`; 3.0 is one too."""
         wide = self._number(name).try_cast("decimal(20,6)")
         whole = F.when(wide == F.floor(wide), wide.try_cast("int"))
-        cell = self._range(self._parsed(Cell.of(name, whole)), low, high)
+        cell = self._range(self._parsed(self._cell(name, whole)), low, high)
         return self._required(cell) if required else cell
 
     def double(self, name: str, *, low: float, high: float) -> Cell:
         """A number from `low` to `high`; not a number is none."""
         value = self._number(name).try_cast("double")
-        return self._range(self._parsed(Cell.of(name, F.when(~F.isnan(value), value))), low, high)
+        return self._range(self._parsed(self._cell(name, F.when(~F.isnan(value), value))), low, high)
 
     def boolean(self, name: str) -> Cell:
         """True or false (also yes, no, 1, 0)."""
-        return self._parsed(Cell.of(name, self._raw(name).try_cast("boolean")))
+        return self._parsed(self._cell(name, _text(name).try_cast("boolean")))
 
     def words(self, name: str) -> Cell:
         """A list: a JSON array, which may be empty, or words with | between them; null where there is none."""
-        raw = self._raw(name)
-        listed = F.when(raw.startswith("["), F.from_json(raw, "array<string>")).otherwise(F.split(raw, r"\s*\|\s*"))
-        return self._parsed(Cell.of(name, listed))
+        text = _text(name)
+        listed = F.when(text.startswith("["), F.from_json(text, "array<string>")).otherwise(F.split(text, r"\s*\|\s*"))
+        return self._parsed(self._cell(name, listed))
 
     def instant(self, name: str, *, required: bool = False) -> Cell:
         """A time, in UTC."""
-        cell = self._parsed(Cell.of(name, self._time(self._raw(name))))
+        cell = self._parsed(self._cell(name, self._time(_text(name))))
         return self._required(cell) if required else cell
 
     def arrival(self, happened: Cell) -> Cell:
@@ -172,13 +185,15 @@ class Parser:
         own = self.instant("arrived_at")
         value = own.value
         if self.reading.arrival_lag_minutes is not None:
-            value = F.coalesce(value, happened.value + F.make_dt_interval(mins=F.lit(self.reading.arrival_lag_minutes)))
-        skew = F.make_dt_interval(mins=F.lit(self.settings.clock_skew_minutes))
-        early = (happened.value > value + skew) | (happened.value > F.col("loaded_at") + skew)
+            lag = self.reading.arrival_lag_minutes * _MINUTE
+            value = F.coalesce(value, F.timestamp_micros(F.unix_micros(happened.value) + lag))
+        # As numbers: Spark adds an interval to a time by way of the calendar.
+        moment, skew = F.unix_micros(happened.value), self.settings.clock_skew_minutes * _MINUTE
+        early = (moment > F.unix_micros(value) + skew) | (moment > F.unix_micros(F.col("loaded_at")) + skew)
         cell = self._required(replace(own, value=value)).refuse("clock_skew", early, self.shown(happened.name))
         if self.settings.late_days is None:
             return cell
-        late = value > happened.value + F.make_dt_interval(days=F.lit(self.settings.late_days))
+        late = F.unix_micros(value) > moment + self.settings.late_days * _DAY
         return cell.refuse("late", late, self.shown(happened.name))
 
     def known_since(self) -> Cell:
@@ -186,7 +201,10 @@ class Parser:
         own = self.instant("arrived_at")
         return replace(own, value=F.coalesce(own.value, F.col("loaded_at")))
 
-    def _raw(self, name: str) -> Column:
+    def _cell(self, name: str, typed: Column) -> Cell:
+        return Cell.of(name, self._said(name), typed)
+
+    def _said(self, name: str) -> Column:
         text = F.nullif(F.trim(F.col(name)), F.lit(""))
         ours = self.reading.values.get(name)
         if not ours:
@@ -196,7 +214,7 @@ class Parser:
 
     def _number(self, name: str) -> Column:
         """A number's text as Spark reads it; null where the text is none in the source's way of writing."""
-        text = self._raw(name)
+        text = _text(name)
         if self.reading.decimal == ".":
             return text
         written = text.rlike(r"^[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?$")
@@ -211,8 +229,9 @@ class Parser:
         return replace(cell, problem=F.coalesce(cell.problem, reason))
 
     def _parsed(self, cell: Cell) -> Cell:
-        unparsable = cell.value.isNull() & self._raw(cell.name).isNotNull()
-        return replace(cell, read=cell.value.isNotNull()).refuse("unparsable", unparsable, self.shown(cell.name))
+        unparsable = cell.value.isNull() & _text(cell.name).isNotNull()
+        told = replace(cell, read=cell.value.isNotNull(), unread=unparsable)
+        return told.refuse("unparsable", unparsable, self.shown(cell.name))
 
     def _range(self, cell: Cell, low: float, high: float) -> Cell:
         return cell.refuse("range", (cell.value < low) | (cell.value > high), self.shown(cell.name))
@@ -236,7 +255,7 @@ class Parser:
         dated = F.substr(text, F.lit(5), F.lit(1)) == "-"
         if zone == "UTC":
             # Spark looks a zone up by two patterns, which takes longer than all else: not for the Z of most logs.
-            usual = F.length(text).isin(*_USUAL) & F.endswith(text, F.lit("Z"))
+            usual = F.octet_length(text).isin(*_USUAL) & F.endswith(text, F.lit("Z"))
             short = F.when(usual, F.substr(text, F.lit(1), F.length(text) - 1)).otherwise(text)
             return F.when(dated, short.try_cast("timestamp"))
         time = F.when(dated, text.try_cast("timestamp"))

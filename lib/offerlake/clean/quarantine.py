@@ -78,8 +78,10 @@ class Cleaned:
         return replace(self, decided=self.decided.where(F.col("_day") >= F.lit(first)))
 
     @contextmanager
-    def held(self) -> Iterator[dict[str, int]]:
-        """Keeps what was decided, so that it is decided once, and gives the counts.
+    def held(self) -> Iterator[tuple[Cleaned, dict[str, int]]]:
+        """Keeps what was decided, so that it is decided once: of what is not refused no more than its table takes.
+
+        Gives what is kept, and the counts.
 
         Counts: rows_in, rows_out, duplicates, quarantined, `quarantined.<code>` by the code of the first reason, and
         good rows by flag.
@@ -87,14 +89,15 @@ class Cleaned:
         Raises:
             DataError: A column is missing in every record, or cannot be read in any that has it, half of all at least.
         """
-        held = self.decided.persist(StorageLevel.MEMORY_AND_DISK)
+        told = {name: F.when(F.col("_status") == REFUSED, F.col(name)) for name in ("_reasons", "_record", *_ORIGIN)}
+        held = self.decided.withColumns(told).persist(StorageLevel.MEMORY_AND_DISK)
         try:
             found = _tallied(held, self.flags)
             counts = _counts(found, self.flags)
             unreadable = _unreadable(found, self.feed)
             if unreadable or (counts["rows_in"] and not counts["rows_out"]):
                 self._stop(held, counts["rows_in"], unreadable)
-            yield counts
+            yield replace(self, decided=held), counts
         finally:
             held.unpersist()
 
@@ -168,31 +171,34 @@ def typed(
         A row a record: the cells' columns, the origin, `_status` (good or refused), `_reasons`, `_record`, `_read`,
         `_unread` and `_day`.
     """
-    problems = {f"_problem_{i}": problem for i, problem in enumerate([*[cell.problem for cell in cells], *checks])}
-    refused = F.coalesce(*problems).isNotNull()
-    # Spark interprets array_compact, and all that is in it: only where there is something to tell.
-    reasons = F.when(refused, F.array_compact(F.array(*problems))).otherwise(F.array().cast("array<string>"))
-    record = F.to_json(F.struct(*FEEDS[feed], "extra"))
+    problems = [*[cell.problem for cell in cells], *checks]
+    # What is said twice over gets a method of its own: in one they would be too long for Java to compile.
+    all_problems = F.array(*problems)
+    wrong = {"_problems": all_problems, "_wrong": F.concat_ws("", all_problems) != ""}
+    refused = F.col("_wrong")
+    reasons = F.when(refused, _told(F.col("_problems"))).otherwise(F.array().cast("array<string>"))
+    record = F.when(refused, F.to_json(F.struct(*FEEDS[feed], "extra")))
     read = {cell.name: cell.read for cell in cells if cell.read is not None}
-    unread = {
-        cell.name: F.col(problem).startswith("unparsable:")
-        for cell, problem in zip(cells, problems, strict=False)  # the checks' are of no one column
-        if cell.name in read
-    }
+    unread = {cell.name: cell.unread for cell in cells if cell.unread is not None}
     return (
         with_typed(raw, cells)
-        .withColumns(problems)
+        .withColumns(wrong)
         .select(
             *[cell.value.alias(cell.name) for cell in cells],
             *_ORIGIN,
-            F.when(refused, REFUSED).otherwise(GOOD).alias("_status"),
+            F.when(F.octet_length(record) > 0, REFUSED).otherwise(GOOD).alias("_status"),
             reasons.alias("_reasons"),
-            F.when(refused, record).alias("_record"),
+            record.alias("_record"),
             _bits(feed, read).alias("_read"),
-            F.when(refused, _bits(feed, unread)).otherwise(F.lit(0)).alias("_unread"),
+            _bits(feed, unread).alias("_unread"),
             day_of(happened).alias("_day"),
         )
     )
+
+
+def _told(reasons: Column) -> Column:
+    """An array of reasons without nulls. Spark interprets array_compact, and all that is in its plan's step."""
+    return F.array_except(reasons, F.array(F.lit(None).cast("string")))
 
 
 def day_of(happened: Column | None) -> Column:
@@ -232,7 +238,8 @@ def first_wins(
     if not large:
         return first_of(judged(raw), names)
     # Keys that share the hash are shuffled for nothing, no more.
-    told = raw.withColumn("_key", F.xxhash64(*[cell.typed for cell in key]))
+    hashed = F.xxhash64(*[cell.value for cell in key]).alias("_key")
+    told = with_typed(raw, key).select(*raw.columns, hashed)
     often = told.groupBy("_key").agg(F.count(F.lit(1)).alias("_times")).where("_times > 1").select("_key")
     a_part = F.pmod("_key", F.lit(_PARTS)) == 0
     if often.where(a_part).limit(_MANY // _PARTS).count() == _MANY // _PARTS:
@@ -288,7 +295,7 @@ def _decided(frame: DataFrame, is_good: Column, is_same: Column, key: str) -> Da
 
 def refuse(frame: DataFrame, wrong: Column, *reasons: Column) -> DataFrame:
     """Refuses good rows where `wrong` is true, for those of the reasons that are not null."""
-    told = F.array_compact(F.array(*reasons)) if len(reasons) > 1 else F.array(*reasons)
+    told = _told(F.array(*reasons)) if len(reasons) > 1 else F.array(*reasons)
     hit = (F.col("_status") == GOOD) & F.coalesce(wrong, F.lit(False))
     return frame.withColumns(
         {

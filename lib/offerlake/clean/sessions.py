@@ -37,7 +37,8 @@ def with_sessions(
     whose = ("_hash", "_visitor")
     by_time = Window.partitionBy(*whose).orderBy("event_time", "event_id")
     so_far = by_time.rowsBetween(Window.unboundedPreceding, Window.currentRow)
-    session = Window.partitionBy(*whose, "_number")  # the rows are in this order already
+    every = (Window.unboundedPreceding, Window.unboundedFollowing)
+    session = Window.partitionBy(*whose, "_number").orderBy("event_time", "event_id").rowsBetween(*every)
     pause = F.unix_micros("event_time") - F.lag(F.unix_micros("event_time")).over(by_time)
     opens = F.col("_pause").isNull() | (F.col("_pause") > gap_minutes * 60_000_000)
     came_from = {}
@@ -50,18 +51,18 @@ def with_sessions(
         opens = opens | (F.timestamp_micros(F.unix_micros("event_time") - F.col("_pause")) < F.to_date("event_time"))
     first = F.last(F.when(opens, F.struct("event_time", "event_id")), ignorenulls=True).over(so_far)
     milliseconds = F.when(~opens, F.floor(F.col("_pause") / 1000).cast("double"))
-    moment = F.when(F.col("user_id").isNotNull(), F.struct("event_time", "event_id"))
-    span = F.unix_micros(F.max("event_time").over(session)) - F.unix_micros(F.min("event_time").over(session))
-    pauses, total = F.count("_ms").over(session), F.sum("_ms").over(session)
-    squares = F.sum(F.col("_ms") * F.col("_ms")).over(session)
-    variance = F.greatest(pauses * F.try_divide(squares, total * total) - 1, F.lit(0.0))
     of_session = {
         "_events": F.count(F.lit(1)).over(session),
-        "_seconds": span / 1_000_000,
-        "_pause_spread": F.when(pauses >= 2, F.sqrt(variance)),
+        "_until": F.last("event_time").over(session),
+        "_total": F.sum("_ms").over(session),
+        "_squares": F.sum(F.col("_ms") * F.col("_ms")).over(session),
         "_marked": F.bool_or("_mark").over(session),
-        "_owner": F.min_by("user_id", moment).over(session),
+        "_owner": F.first("user_id", ignorenulls=True).over(session),
     }
+    seconds = (F.unix_micros("_until") - F.unix_micros(F.col("_first.event_time"))) / 1_000_000
+    pauses = F.col("_events") - 1
+    variance = pauses * F.try_divide("_squares", F.col("_total") * F.col("_total")) - 1
+    spread = F.when(pauses >= 2, F.sqrt(F.greatest(variance, F.lit(0.0))))
     return (
         narrow.withColumn("_hash", F.xxhash64("_visitor"))
         .withColumn("_pause", pause)
@@ -73,6 +74,9 @@ def with_sessions(
             F.coalesce("user_id", "_owner").alias("user_id"),
             *[F.col("_others")[name].alias(name) for name in others],
             F.lower(F.hex(F.xxhash64("_visitor", "_first"))).alias("session_id"),
-            *[name for name in of_session if name != "_owner"],
+            "_events",
+            seconds.alias("_seconds"),
+            spread.alias("_pause_spread"),
+            "_marked",
         )
     )
