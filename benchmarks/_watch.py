@@ -16,6 +16,8 @@ from pyspark.sql import SparkSession
 
 from offerlake.config import load_settings
 
+_FORKED = 0.1  # seconds
+
 
 @dataclass(frozen=True)
 class Taken:
@@ -62,17 +64,26 @@ def plain_session() -> SparkSession:
     return builder.config("spark.ui.enabled", "false").getOrCreate()
 
 
+def _age(process: Path) -> float:
+    """Seconds since a process began."""
+    begun = int((process / "stat").read_text(encoding="ascii").rpartition(")")[2].split()[19])
+    return float(Path("/proc/uptime").read_text(encoding="ascii").split()[0]) - begun / os.sysconf("SC_CLK_TCK")
+
+
 def answer_of(folder: Path) -> Path:
     """Where a side leaves what it found, as JSON."""
     return folder / "side.json"
 
 
 def _memory(session: int) -> int:
-    """KB of all processes of a session."""
+    """KB of all processes of a session.
+
+    Not of those just forked: until they run a program of their own their memory is their parent's, counted there.
+    """
     total = 0
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if os.getsid(int(folder.name)) == session:
+            if os.getsid(int(folder.name)) == session and _age(folder) > _FORKED:
                 lines = (folder / "smaps_rollup").read_text(encoding="ascii").splitlines()
                 total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
         except (OSError, ValueError):  # it has ended

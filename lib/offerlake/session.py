@@ -33,7 +33,7 @@ _FIXED = {
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     # Names of which hardly any comes twice: a dictionary of them is work for nothing.
     **{
-        f"parquet.enable.dictionary#{name}": "false"
+        f"spark.hadoop.parquet.enable.dictionary#{name}": "false"
         for name in ("event_id", "session_id", "exposure_id", "redemption_id", "record_id", "source_position")
     },
     # Working out what must hold of every column takes minutes of planning where columns derive from one another, as

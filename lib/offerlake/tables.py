@@ -151,8 +151,10 @@ class Lake:
         if contract.layer == "ops":
             checked = checked.coalesce(1)
         elif contract.layer != "bronze":  # what is loaded is of one day, and as it was read
-            # Few, evenly sized files, a day's rows together; adaptive execution splits what is too large.
-            checked = checked.hint("rebalance", *([F.col(contract.partition)] if contract.partition else []))
+            # Few, evenly sized files, a day's rows together; adaptive execution splits what is too large. Where there
+            # are no days, by key: in turn, as else, Spark would sort all rows first.
+            by = [contract.partition] if contract.partition else contract.key
+            checked = checked.hint("rebalance", *[F.col(name) for name in by])
         tries = _TRIES if contract.layer == "ops" else 1  # these several runs write at once
         while True:
             tries -= 1

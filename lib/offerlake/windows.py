@@ -16,6 +16,8 @@ from pyspark.sql import functions as F
 
 from offerlake.errors import ConfigError, DataError
 
+_SECONDS_A_DAY = 86_400
+
 
 def parse_as_of(text: str) -> date:
     """Reads an `as_of` such as `2025-09-03`; raises ConfigError on anything else."""
@@ -28,6 +30,11 @@ def parse_as_of(text: str) -> date:
 def midnight(day: date) -> datetime:
     """00:00 UTC of a day: the moment an `as_of` stands for."""
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def utc_day(moment: Column) -> Column:
+    """The day (date) of a timestamp, in UTC. By arithmetic: Spark's own cast goes by way of the calendar."""
+    return F.date_from_unix_date(F.floor(F.unix_seconds(moment) / _SECONDS_A_DAY).cast("int"))
 
 
 def known_before(moment: Column, *, happened: Column, arrived: Column) -> Column:

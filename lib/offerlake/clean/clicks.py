@@ -26,6 +26,7 @@ from offerlake.clean.rules import Rules
 from offerlake.clean.sessions import with_sessions
 from offerlake.schemas import table
 from offerlake.schemas.silver import EVENT_TYPES
+from offerlake.windows import utc_day
 
 FEED, JOB = "clicks", "clean_clicks"
 
@@ -74,7 +75,7 @@ def clean_clicks(
     found = suspicion(rules.settings)
     kept = refuse(kept, found.score >= rules.settings.bot_score, *found.reasons)
     kept = mark_known(kept, "user_id", users, flag=FLAGS["unknown_users"]).withColumn(
-        "event_date", F.to_date("event_time")
+        "event_date", utc_day(F.col("event_time"))
     )
     return settle(table("clicks"), FEED, JOB, kept, flags=FLAGS)
 

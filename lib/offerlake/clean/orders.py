@@ -27,6 +27,7 @@ from offerlake.clean.quarantine import (
 )
 from offerlake.clean.rules import Rules
 from offerlake.schemas import MONEY, table
+from offerlake.windows import utc_day
 
 FEED, JOB = "orders", "clean_orders"
 LIST_PRICE = "_list_price"
@@ -78,7 +79,7 @@ def clean_orders(
         kept = _with_earlier(kept, earlier)
     kept = refuse(kept, orphan, because("return_without_purchase", "product_id", quote=rules.quote))
     kept = mark_known(kept, "user_id", users, flag=FLAGS["unknown_users"]).withColumn(
-        "order_date", F.to_date("order_time")
+        "order_date", utc_day(F.col("order_time"))
     )
     return settle(table("order_lines"), FEED, JOB, kept, flags=FLAGS)
 

@@ -22,6 +22,7 @@ from offerlake.clean.parse import Cell, with_typed
 from offerlake.errors import DataError
 from offerlake.schemas import Table, table
 from offerlake.schemas.bronze import FEEDS
+from offerlake.windows import utc_day
 
 GOOD, DUPLICATE, REFUSED = "good", "duplicate", "refused"
 FLAGS = {"unknown_users": "_known_user", "unknown_products": "known_product"}
@@ -68,7 +69,7 @@ class Cleaned:
             "source",
             "source_position",
             "loaded_at",
-            F.to_date("loaded_at").alias("loaded_date"),
+            utc_day(F.col("loaded_at")).alias("loaded_date"),
             F.col("_day").alias("day"),
         )
         return table("quarantine").select(refused)
@@ -207,10 +208,10 @@ def day_of(happened: Column | None) -> Column:
     Nothing happens later than it is loaded, save for a clock that is a little wrong: of a record that says so, it is
     the load's. So what happened on a day was loaded on the day before it at the earliest.
     """
-    loaded = F.to_date("loaded_at")
+    loaded = utc_day(F.col("loaded_at"))
     if happened is None:
         return loaded
-    day = F.to_date(happened)
+    day = utc_day(happened)
     return F.when(day <= F.date_add(loaded, 1), day).otherwise(loaded)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Collection
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+_DAY = 86_400_000_000  # microseconds
+
 
 def with_sessions(
     events: DataFrame, *, visitor: Column, gap_minutes: int, marks: Column, breaks: Collection[str] = ()
@@ -48,7 +50,7 @@ def with_sessions(
         came_from = {"_came_from": F.last(since, ignorenulls=True).over(before)["referrer"]}
         opens = opens | F.coalesce(F.col("_came_from") != F.col("referrer"), F.lit(False))
     if "midnight" in breaks:
-        opens = opens | (F.timestamp_micros(F.unix_micros("event_time") - F.col("_pause")) < F.to_date("event_time"))
+        opens = opens | (F.col("_pause") > F.pmod(F.unix_micros("event_time"), F.lit(_DAY)))
     first = F.last(F.when(opens, F.struct("event_time", "event_id")), ignorenulls=True).over(so_far)
     milliseconds = F.when(~opens, F.floor(F.col("_pause") / 1000).cast("double"))
     of_session = {

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from offerlake.windows import utc_day
+
 MICROS_A_DAY = 86_400_000_000
 MONEY_UNIT = 10_000
 """Money is summed as whole ten-thousandths (bigint): exact, and the same in whatever order."""
@@ -14,7 +16,7 @@ MONEY_UNIT = 10_000
 
 def counts_from(happened: Column, arrived: Column) -> Column:
     """The first `as_of` (date) on which a row counts: the day after it had both happened and arrived."""
-    return F.date_add(F.to_date(F.greatest(happened, arrived)), 1)
+    return F.date_add(utc_day(F.greatest(happened, arrived)), 1)
 
 
 def days_since(moment: Column, as_of: Column) -> Column:
@@ -50,7 +52,7 @@ def versions(frame: DataFrame, key: str, columns: Sequence[str]) -> DataFrame:
         .where(F.col("_before").isNull() | ~F.col("_before").eqNullSafe(content))
     )
     known_from = F.when(F.col("_before").isNull(), F.lit("0001-01-01").cast("date")).otherwise(
-        F.date_add(F.to_date("arrived_at"), 1)
+        F.date_add(utc_day(F.col("arrived_at")), 1)
     )
     return (
         changed.withColumn("known_from", known_from)

@@ -41,18 +41,19 @@ def user_profiles(
     """
     brand_days = days_by("brand", signs(clicks, order_lines), products)
     recent = clicks.where(F.col("event_date") >= F.lit(min(as_ofs) - timedelta(days=YEAR)))
-    habits = signs_by("habit", as_ofs, _habit_days(recent, zone=settings.time_zone))
-    counted = (
-        _named("category_affinity", signs_by("category", as_ofs, category_days), F.col("category"))
-        .unionByName(_named("brand_affinity", signs_by("brand", as_ofs, brand_days), F.col("brand")))
-        .unionByName(habits.select("as_of", "user_id", "habit.*", "signs"))
+    told = (
+        _named("category_affinity", category_days, F.col("category"))
+        .unionByName(_named("brand_affinity", brand_days, F.col("brand")))
+        .unionByName(_habit_days(recent, zone=settings.time_zone))
     )
+    counted = signs_by("habit", as_ofs, told).select("as_of", "user_id", "habit.*", "signs")
     limits = {"brand_affinity": settings.brand_limit, "search_terms": settings.search_term_limit}
     return USER_PROFILES.select(_maps(counted, limits))
 
 
-def _named(kind: str, counted: DataFrame, name: Column) -> DataFrame:
-    return counted.select("as_of", "user_id", F.lit(kind).alias("kind"), name.alias("name"), "signs")
+def _named(kind: str, days: DataFrame, name: Column) -> DataFrame:
+    habit = F.struct(F.lit(kind).alias("kind"), name.alias("name")).alias("habit")
+    return days.select("user_id", habit, "event_day", "since", "known_to", "signs")
 
 
 def _habit_days(clicks: DataFrame, *, zone: str) -> DataFrame:
@@ -86,10 +87,10 @@ def _maps(counted: DataFrame, limits: dict[str, int]) -> DataFrame:
         counted: as_of, user_id, kind (one of `_MAPS`), name, signs.
         limits: Of some kinds, how many are kept.
     """
-    of_kind = Window.partitionBy("as_of", "user_id", "kind")
-    ranked = counted.withColumn("share", F.col("signs") / F.sum("signs").over(of_kind)).withColumn(
-        "rank", F.row_number().over(of_kind.orderBy(F.col("signs").desc(), "name"))
-    )
+    of_kind = Window.partitionBy("as_of", "user_id", "kind").orderBy(F.col("signs").desc(), "name")
+    every = of_kind.rowsBetween(Window.unboundedPreceding, Window.unboundedFollowing)  # in one order, sorted once
+    share = F.col("signs") / F.sum("signs").over(every)
+    ranked = counted.withColumns({"share": share, "rank": F.row_number().over(of_kind)})
     kept = F.lit(True)
     for kind, limit in limits.items():
         kept &= (F.col("kind") != kind) | (F.col("rank") <= limit)

@@ -12,6 +12,7 @@ from offerlake.features.habits import is_one_of
 from offerlake.features.labels import in_label_window
 from offerlake.features.telling import Telling, told_as
 from offerlake.schemas.gold import SENDINGS
+from offerlake.windows import utc_day
 
 DEPTH_UNIT = 10_000
 """Shares of the price are summed as whole ten-thousandths."""
@@ -42,7 +43,7 @@ def sendings(
         "label_end",
         F.col("shown_date").alias("event_day"),
         counts_from(F.col("shown_at"), F.col("arrived_at")).alias("since"),
-        F.to_date(last_moment).alias("end_day"),
+        utc_day(last_moment).alias("end_day"),
         counts_from(last_moment, F.col("arrived_at")).alias("end_since"),
         F.when(F.col("kind") == "percent_off", F.round(F.col("depth") * DEPTH_UNIT).cast("bigint")).alias("depth"),
         is_one_of(F.col("channel"), app_channels).alias("app"),

@@ -14,6 +14,7 @@ from offerlake.features.affinity import interests
 from offerlake.features.clocks import days_since, versions, with_version
 from offerlake.features.windowed import YEAR, Days, window_sums
 from offerlake.schemas.user_features import FEATURES, shop_sums, sums_ever, windows_of
+from offerlake.windows import utc_day
 
 
 def known_users(as_ofs: Sequence[date], *, users: DataFrame, days: DataFrame) -> DataFrame:
@@ -28,7 +29,7 @@ def known_users(as_ofs: Sequence[date], *, users: DataFrame, days: DataFrame) ->
         as_of, user_id; unique.
     """
     wanted = Days(as_ofs)
-    signed_up = F.greatest("known_from", F.date_add(F.to_date("signup_time"), 1)).alias("begin")
+    signed_up = F.greatest("known_from", F.date_add(utc_day(F.col("signup_time")), 1)).alias("begin")
     listed = versions(users, "user_id", ["signup_time"]).select("user_id", signed_up, F.col("known_to").alias("end"))
     seen = days.where(F.coalesce(*events.FIRSTS).isNotNull()).groupBy("user_id").agg(F.min("since").alias("begin"))
     spans = listed.unionByName(seen, allowMissingColumns=True).repartition("user_id")
