@@ -20,6 +20,7 @@ def run(ctx: Context) -> None:
             identities=identities(ctx),
             rules=rules,
             large=part.large,
+            parts=part.parts,
         ),
         part,
     )

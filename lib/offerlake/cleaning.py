@@ -26,6 +26,7 @@ from offerlake.quality.rows import refusals
 from offerlake.tables import Note, Since, Slice
 
 _LARGE = 1_000_000
+_A_PART = 500_000  # records that a task sorts in memory
 _NONE_NEW = date(9999, 12, 31)
 _OLDEST = date(1970, 1, 1)  # where something happened before it, all is decided anew
 
@@ -45,9 +46,19 @@ class Part:
     note: Note
 
     @cached_property
+    def rows(self) -> int:
+        """How many they are."""
+        return self.raw.count()
+
+    @property
     def large(self) -> bool:
         """Whether there are so many records that what a further plan takes is nothing beside a shuffle of them."""
-        return self.raw.count() >= _LARGE
+        return self.rows >= _LARGE
+
+    @property
+    def parts(self) -> int:
+        """Into how many parts they are shuffled, at least, where they are sorted whole."""
+        return self.rows // _A_PART
 
 
 def part_of(ctx: Context, feed: str, *, table: str, happened: str, rules: Rules) -> Part:

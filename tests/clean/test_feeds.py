@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
-from clean.made import Said, outcomes, raw, rules
+from clean.made import Said, outcomes, parser, raw, rules
+from offerlake.clean import clicks, exposures, orders, redemptions
 from offerlake.clean.clicks import clean_clicks
 from offerlake.clean.exposures import clean_exposures
 from offerlake.clean.offer_products import clean_offer_products
 from offerlake.clean.offers import clean_offers
 from offerlake.clean.orders import clean_orders
+from offerlake.clean.parse import Parser
 from offerlake.clean.products import clean_products
 from offerlake.clean.quarantine import Cleaned
 from offerlake.clean.redemptions import clean_redemptions
@@ -552,3 +555,21 @@ def test_redemptions(spark: SparkSession, clean: CleanSettings, known: dict[str,
     assert outcomes(cleaned) == wanted
     (good,) = cleaned.good.collect()
     assert (good["value"], good["coupon_id"], good["redeemed_at"].astimezone(UTC)) == (Decimal("2.5"), "c", NOON)
+
+
+@pytest.mark.parametrize(
+    ("feed", "parsed"),
+    [
+        ("clicks", clicks.parsed),
+        ("orders", orders.parsed),
+        ("exposures", exposures.parsed),
+        ("redemptions", redemptions.parsed),
+    ],
+)
+def test_a_log_is_typed_in_one_method_that_java_compiles(
+    spark: SparkSession, feed: str, parsed: Callable[[DataFrame, Parser], DataFrame]
+) -> None:
+    frame = parsed(raw(spark, feed, [{}]), parser())
+    explained = spark._jvm.PythonSQLUtils.explainString(frame._jdf.queryExecution(), "codegen")
+    (size,) = re.findall(r"maxMethodCodeSize:(\d+)", explained)
+    assert 1000 < int(size) < 8000, feed

@@ -26,7 +26,6 @@ from offerlake.clean.rules import Rules
 from offerlake.clean.sessions import with_sessions
 from offerlake.schemas import table
 from offerlake.schemas.silver import EVENT_TYPES
-from offerlake.windows import utc_day
 
 FEED, JOB = "clicks", "clean_clicks"
 
@@ -39,6 +38,7 @@ def clean_clicks(
     rules: Rules,
     identities: DataFrame | None = None,
     large: bool = False,
+    parts: int = 1,
 ) -> Cleaned:
     """Cleans the click log.
 
@@ -52,6 +52,7 @@ def clean_clicks(
         identities: Silver `identities`; None: the source has none.
         rules: By what records are judged.
         large: Whether `raw` is, see `first_wins`.
+        parts: See `with_sessions`.
     """
 
     def judged(some: DataFrame) -> DataFrame:
@@ -70,14 +71,13 @@ def clean_clicks(
         gap_minutes=rules.settings.session_gap_minutes,
         marks=known_agent(rules.settings),
         breaks=rules.settings.session_breaks,
+        parts=parts,
     )
     kept = refuse_test_accounts(kept, rules)
     found = suspicion(rules.settings)
     kept = refuse(kept, found.score >= rules.settings.bot_score, *found.reasons)
-    kept = mark_known(kept, "user_id", users, flag=FLAGS["unknown_users"]).withColumn(
-        "event_date", utc_day(F.col("event_time"))
-    )
-    return settle(table("clicks"), FEED, JOB, kept, flags=FLAGS)
+    kept = mark_known(kept, "user_id", users, flag=FLAGS["unknown_users"])
+    return settle(table("clicks"), FEED, JOB, kept, flags=FLAGS, happened="event_time")
 
 
 def parsed(raw: DataFrame, parse: Parser) -> DataFrame:
@@ -102,4 +102,4 @@ def parsed(raw: DataFrame, parse: Parser) -> DataFrame:
         parse.text("device"),
         parse.text("referrer"),
     )
-    return typed(raw, FEED, cells, [nobody, rate.problem], happened=happened.value)
+    return typed(raw, FEED, cells, [nobody, rate.problem])

@@ -11,7 +11,6 @@ from offerlake.clean.parse import Parser
 from offerlake.clean.quarantine import Cleaned, expect, first_wins, refuse_unknown, settle, typed
 from offerlake.clean.rules import Rules
 from offerlake.schemas import table
-from offerlake.windows import utc_day
 
 FEED, JOB = "exposures", "clean_exposures"
 _MAX_SLOT = 10_000
@@ -45,7 +44,7 @@ def clean_exposures(
     kept = refuse_unknown(kept, "offer_id", offers, quote=rules.quote)
     if rules.settings.unknown_users == "quarantine":
         kept = refuse_unknown(kept, "user_id", users, quote=rules.quote)
-    return settle(table("exposures"), FEED, JOB, kept.withColumn("shown_date", utc_day(F.col("shown_at"))))
+    return settle(table("exposures"), FEED, JOB, kept, happened="shown_at")
 
 
 def parsed(raw: DataFrame, parse: Parser) -> DataFrame:
@@ -65,4 +64,4 @@ def parsed(raw: DataFrame, parse: Parser) -> DataFrame:
         parse.text("policy", required=True),
         parse.text("run_id"),
     )
-    return typed(raw, FEED, cells, happened=shown.value)
+    return typed(raw, FEED, cells)

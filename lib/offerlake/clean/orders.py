@@ -27,7 +27,6 @@ from offerlake.clean.quarantine import (
 )
 from offerlake.clean.rules import Rules
 from offerlake.schemas import MONEY, table
-from offerlake.windows import utc_day
 
 FEED, JOB = "orders", "clean_orders"
 LIST_PRICE = "_list_price"
@@ -78,10 +77,8 @@ def clean_orders(
     if earlier is not None:
         kept = _with_earlier(kept, earlier)
     kept = refuse(kept, orphan, because("return_without_purchase", "product_id", quote=rules.quote))
-    kept = mark_known(kept, "user_id", users, flag=FLAGS["unknown_users"]).withColumn(
-        "order_date", utc_day(F.col("order_time"))
-    )
-    return settle(table("order_lines"), FEED, JOB, kept, flags=FLAGS)
+    kept = mark_known(kept, "user_id", users, flag=FLAGS["unknown_users"])
+    return settle(table("order_lines"), FEED, JOB, kept, flags=FLAGS, happened="order_time")
 
 
 def _with_earlier(lines: DataFrame, earlier: DataFrame) -> DataFrame:
@@ -139,7 +136,7 @@ def parsed(raw: DataFrame, parse: Parser) -> DataFrame:
         parse.money("coupon_amount", rate),
         parse.text("offer_id"),
     )
-    return typed(raw, FEED, cells, [rate.problem], happened=happened.value)
+    return typed(raw, FEED, cells, [rate.problem])
 
 
 def _amounts(quantity: Column, price: Cell, discount: Cell, net: Cell) -> tuple[Cell, Cell, Cell]:

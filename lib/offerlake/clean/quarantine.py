@@ -156,9 +156,7 @@ def _counts(found: Sequence[Row], flags: Mapping[str, str]) -> dict[str, int]:
     }
 
 
-def typed(
-    raw: DataFrame, feed: str, cells: Sequence[Cell], checks: Sequence[Column] = (), *, happened: Column | None = None
-) -> DataFrame:
+def typed(raw: DataFrame, feed: str, cells: Sequence[Cell], checks: Sequence[Column] = ()) -> DataFrame:
     """Types a feed's columns, and says of each record whether it can be used. One pass: nothing is parsed twice.
 
     Args:
@@ -166,11 +164,10 @@ def typed(
         feed: The feed.
         cells: The columns.
         checks: Reasons over several raw columns: a string, or null.
-        happened: When, of a feed of events.
 
     Returns:
-        A row a record: the cells' columns, the origin, `_status` (good or refused), `_reasons`, `_record`, `_read`,
-        `_unread` and `_day`.
+        A row a record: the cells' columns, the origin, `_status` (good or refused), `_reasons`, `_record`, `_read` and
+        `_unread`.
     """
     problems = [*[cell.problem for cell in cells], *checks]
     # What is said twice over gets a method of its own: in one they would be too long for Java to compile.
@@ -192,7 +189,6 @@ def typed(
             record.alias("_record"),
             _bits(feed, read).alias("_read"),
             _bits(feed, unread).alias("_unread"),
-            day_of(happened).alias("_day"),
         )
     )
 
@@ -356,17 +352,34 @@ def _alone() -> Column:
 
 
 def settle(
-    contract: Table, feed: str, job: str, decided: DataFrame, *, flags: Mapping[str, str] | None = None
+    contract: Table,
+    feed: str,
+    job: str,
+    decided: DataFrame,
+    *,
+    flags: Mapping[str, str] | None = None,
+    happened: str | None = None,
 ) -> Cleaned:
-    """Ends in the silver table's columns; what the feed does not have is null. `flags`: see `Cleaned`."""
+    """Ends in the silver table's columns; what the feed does not have is null.
+
+    Args:
+        contract: The table.
+        feed: The feed.
+        job: The job that cleans it.
+        decided: What was decided on its records.
+        flags: See `Cleaned`.
+        happened: Of a feed of events the column that says when; its day is the table's partition.
+    """
     flags = flags or {}
     beside = [flag for flag in flags.values() if flag not in contract.names]
+    if happened and contract.partition:
+        decided = decided.withColumn(contract.partition, utc_day(F.col(happened)))
     columns = [
         (F.col(field.name) if field.name in decided.columns else F.lit(None)).cast(field.dataType).alias(field.name)
         for field in contract.struct
     ]
-    about = ("_status", "_reasons", "_record", "_read", "_unread", "_day", *_ORIGIN)
-    told = decided.select(*columns, *beside, *about)
+    day = day_of(F.col(happened) if happened else None).alias("_day")
+    told = decided.select(*columns, *beside, "_status", "_reasons", "_record", "_read", "_unread", day, *_ORIGIN)
     return Cleaned(feed, job, contract, told, flags)
 
 

@@ -11,7 +11,6 @@ from offerlake.clean.parse import Parser
 from offerlake.clean.quarantine import Cleaned, expect, first_wins, refuse_unknown, settle, typed
 from offerlake.clean.rules import Rules
 from offerlake.schemas import table
-from offerlake.windows import utc_day
 
 FEED, JOB = "redemptions", "clean_redemptions"
 
@@ -44,8 +43,7 @@ def clean_redemptions(
     kept = refuse_unknown(kept, "offer_id", offers, quote=rules.quote)
     if rules.settings.unknown_users == "quarantine":
         kept = refuse_unknown(kept, "user_id", users, quote=rules.quote)
-    kept = kept.withColumn("redeemed_date", utc_day(F.col("redeemed_at")))
-    return settle(table("redemptions"), FEED, JOB, kept)
+    return settle(table("redemptions"), FEED, JOB, kept, happened="redeemed_at")
 
 
 def parsed(raw: DataFrame, parse: Parser) -> DataFrame:
@@ -62,4 +60,4 @@ def parsed(raw: DataFrame, parse: Parser) -> DataFrame:
         parse.text("order_id"),
         parse.money("value", rate),
     )
-    return typed(raw, FEED, cells, [rate.problem], happened=used.value)
+    return typed(raw, FEED, cells, [rate.problem])

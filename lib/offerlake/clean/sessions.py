@@ -11,7 +11,13 @@ _DAY = 86_400_000_000  # microseconds
 
 
 def with_sessions(
-    events: DataFrame, *, visitor: Column, gap_minutes: int, marks: Column, breaks: Collection[str] = ()
+    events: DataFrame,
+    *,
+    visitor: Column,
+    gap_minutes: int,
+    marks: Column,
+    breaks: Collection[str] = (),
+    parts: int = 1,
 ) -> DataFrame:
     """Cuts each visitor's events where nothing happened for more than `gap_minutes`.
 
@@ -25,6 +31,7 @@ def with_sessions(
         marks: A condition on an event.
         breaks: What else ends a session: `midnight` (UTC), `campaign` (an event names another referrer than the last
             one since the pause that named one).
+        parts: Into how many parts the events are shuffled, where Spark's settings say fewer.
 
     Returns:
         The events with the user filled in, `session_id` (hash of the visitor and the session's first event), and of
@@ -65,9 +72,11 @@ def with_sessions(
     pauses = F.col("_events") - 1
     variance = pauses * F.try_divide("_squares", F.col("_total") * F.col("_total")) - 1
     spread = F.when(pauses >= 2, F.sqrt(F.greatest(variance, F.lit(0.0))))
+    hashed = narrow.withColumn("_hash", F.xxhash64("_visitor"))
+    if parts > int(str(events.sparkSession.conf.get("spark.sql.shuffle.partitions"))):
+        hashed = hashed.repartition(parts, *whose)
     return (
-        narrow.withColumn("_hash", F.xxhash64("_visitor"))
-        .withColumn("_pause", pause)
+        hashed.withColumn("_pause", pause)
         .withColumns(came_from)
         .withColumns({"_first": first, "_number": F.sum(opens.cast("int")).over(so_far), "_ms": milliseconds})
         .withColumns(of_session)
