@@ -7,7 +7,7 @@ Ours is `offerlake run` of the nine jobs of JOBS with conf/local.yaml, on bronze
 DuckDB do the same work from the same Parquet files to Parquet files, with two threads each. Each side runs in a process
 of its own, in turn, `--repeat` times; seconds are medians over whole processes. After each turn the results are
 compared: what became of the records, the rows of clicks and order lines, and every feature of every user. Where
-anything differs it ends with exit code 1.
+anything differs it ends with exit code 1. What Spark's tasks took of the two cores, by job, is of our last turn.
 
 With `--sizes`, in millions of clicks with a tenth of order lines, ours alone runs at each size. It ends with exit code
 1 where it takes 6 GiB, or where its time grows by more than 15 % beyond its input.
@@ -26,6 +26,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from _account import core_seconds, logged_to
 from _outcome import Outcome, differences, job_seconds, of_ours, of_peer
 from _raw import CLICKS_A_USER, write_raw
 from _silver import AS_OF
@@ -98,6 +99,7 @@ def _side_by_side(root: Path, options: argparse.Namespace) -> dict[str, Any]:
         "seconds": seconds,
         "ratio": {side: round(seconds["ours"] / seconds[side], 2) for side in sides if "ours" in sides},
         "peak_mb": {side: max(each.peak_mb for each in taken[side]) for side in sides},
+        "core_seconds_by_job": core_seconds(place / "events", JOBS) if "ours" in sides else {},
         "seconds_by_job": {name: statistics.median(each[name] for each in jobs) for name in (jobs or [{}])[0]},
         "holds": not wrong,
     }
@@ -138,8 +140,12 @@ def _run(side: str, place: Path) -> Taken:
     if side == "ours":
         for layer in ("silver", "gold", "ops"):
             shutil.rmtree(lake / layer, ignore_errors=True)
+        events = place / "events"
+        shutil.rmtree(events, ignore_errors=True)
+        events.mkdir()
         only = [word for job in JOBS for word in ("--only", job)]
-        command = [sys.executable, "-m", "offerlake", "run", *only, "--config", "local", "--lake", str(lake)]
+        where = ["--config", "local", "--lake", str(lake), *logged_to(events)]
+        command = [sys.executable, "-m", "offerlake", "run", *only, *where]
     else:
         shutil.rmtree(place / side, ignore_errors=True)
         (place / side).mkdir()

@@ -89,7 +89,7 @@ def test_sessions_without_users(spark: SparkSession, settings: Settings, tmp_pat
         ("214536502", "S"), ("214536500", "0"), ("214662742", "0"),
     }  # fmt: skip
     cleaned = shop.clean("clicks", products=products)
-    with cleaned.held() as counts:
+    with cleaned.held() as (_, counts):
         none = {"quarantined": 0, "unknown_users": 0, "unknown_products": 0}
         assert counts == {"rows_in": 4, "rows_out": 3, "duplicates": 1, **none}
         rows = cleaned.good.orderBy("event_time").collect()
@@ -130,7 +130,7 @@ def test_orders_without_prices(spark: SparkSession, settings: Settings, tmp_path
     shop.fits("orders", "products", "users")
     products = shop.clean("products").good
     cleaned = shop.clean("orders", products=products)
-    with cleaned.held() as counts:
+    with cleaned.held() as (_, counts):
         assert (counts["rows_out"], counts["quarantined.missing"]) == (3, 1)
         lines = {(row["order_id"], row["line_id"]): row for row in cleaned.good.collect()}
         (refused,) = cleaned.quarantined.collect()
