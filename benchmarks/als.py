@@ -68,7 +68,7 @@ def factors_of(model: ALSModel, shape: tuple[int, int]) -> tuple[Matrix, Matrix]
     for frame, rows in zip((model.userFactors, model.itemFactors), shape, strict=True):
         told = frame.toPandas()
         matrix = np.zeros((rows, model.rank))
-        matrix[told["id"].to_numpy()] = np.stack(told["features"].to_numpy())
+        matrix[told["id"].to_numpy()] = np.stack([*told["features"]])
         sides.append(matrix)
     return sides[0], sides[1]
 
@@ -131,7 +131,8 @@ def implicit_side(name: str, weights: sp.csr_matrix, chosen: argparse.Namespace)
         return model
 
     seconds, model = timed(make, iterations=chosen.iterations, repeats=chosen.repeats)
-    return seconds, *(np.asarray(side, dtype=np.float64) for side in (model.user_factors, model.item_factors))
+    users, products = (np.asarray(side, dtype=np.float64) for side in (model.user_factors, model.item_factors))
+    return seconds, users, products
 
 
 def run_side(name: str, chosen: argparse.Namespace) -> dict[str, float]:
