@@ -16,7 +16,8 @@ from pyspark.sql import functions as F
 
 from offerlake.errors import ConfigError, DataError
 
-_SECONDS_A_DAY = 86_400
+SECONDS_A_DAY = 86_400
+MICROS_A_DAY = 1_000_000 * SECONDS_A_DAY
 
 
 def parse_as_of(text: str) -> date:
@@ -34,7 +35,7 @@ def midnight(day: date) -> datetime:
 
 def utc_day(moment: Column) -> Column:
     """The day (date) of a timestamp, in UTC. By arithmetic: Spark's own cast goes by way of the calendar."""
-    return F.date_from_unix_date(F.floor(F.unix_seconds(moment) / _SECONDS_A_DAY).cast("int"))
+    return F.date_from_unix_date(F.floor(F.unix_seconds(moment) / SECONDS_A_DAY).cast("int"))
 
 
 def known_before(moment: Column, *, happened: Column, arrived: Column) -> Column:

@@ -17,11 +17,12 @@ from pyspark.sql import functions as F
 from offerlake.clean.currency import Exchange, exchange
 from offerlake.config import CleanSettings
 from offerlake.schemas import MONEY
+from offerlake.windows import MICROS_A_DAY
 
 _LONGEST = 65_536  # bytes: no id, name or search is as long; what is, is another thing in the wrong column
 _USUAL = (20, 24)  # bytes of 2025-01-06T12:00:00Z, and with milliseconds
 _TEXT, _TYPED = "_text_", "_typed_"
-_MINUTE, _DAY = 60_000_000, 86_400_000_000  # microseconds
+_MINUTE = 60_000_000  # microseconds
 _EPOCH_BEGIN = 100_000_000  # seconds: 1973; with a day as yyyyMMdd or milliseconds one does not come near
 _EPOCH_END = 253_402_300_800  # seconds: 10000-01-01, beyond what a timestamp can say
 
@@ -125,7 +126,7 @@ class Parser:
 
     def text(self, name: str, *, required: bool = False, default: str | None = None) -> Cell:
         """A string without blanks at its ends; an empty one is null, and null is `default`."""
-        cell = Cell.of(name, self._said(name))
+        cell = self._cell(name)
         cell = cell.refuse("too_long", F.octet_length(cell.value) > _LONGEST, self.shown(name))
         if default is not None:
             return replace(cell, value=F.coalesce(cell.value, F.lit(default)))
@@ -133,7 +134,7 @@ class Parser:
 
     def choice(self, name: str, words: Sequence[str]) -> Cell:
         """One of our words, required; the source's words are translated by the mapping's `values`."""
-        cell = self._required(Cell.of(name, self._said(name)))
+        cell = self._required(self._cell(name))
         return cell.refuse("unknown", ~cell.value.isin(*words), self.shown(name))
 
     def exchange(self, at: Column) -> Exchange:
@@ -193,7 +194,7 @@ class Parser:
         cell = self._required(replace(own, value=value)).refuse("clock_skew", early, self.shown(happened.name))
         if self.settings.late_days is None:
             return cell
-        late = F.unix_micros(value) > moment + self.settings.late_days * _DAY
+        late = F.unix_micros(value) > moment + self.settings.late_days * MICROS_A_DAY
         return cell.refuse("late", late, self.shown(happened.name))
 
     def known_since(self) -> Cell:
@@ -201,7 +202,7 @@ class Parser:
         own = self.instant("arrived_at")
         return replace(own, value=F.coalesce(own.value, F.col("loaded_at")))
 
-    def _cell(self, name: str, typed: Column) -> Cell:
+    def _cell(self, name: str, typed: Column | None = None) -> Cell:
         return Cell.of(name, self._said(name), typed)
 
     def _said(self, name: str) -> Column:

@@ -170,9 +170,9 @@ def typed(raw: DataFrame, feed: str, cells: Sequence[Cell], checks: Sequence[Col
         `_unread`.
     """
     problems = [*[cell.problem for cell in cells], *checks]
-    # What is said twice over gets a method of its own: in one they would be too long for Java to compile.
-    all_problems = F.array(*problems)
-    wrong = {"_problems": all_problems, "_wrong": F.concat_ws("", all_problems) != ""}
+    # What a step says twice, as the problems and the record here, gets a method of its own: in one they would be too
+    # long for Java to compile.
+    told = F.array(*problems)
     refused = F.col("_wrong")
     reasons = F.when(refused, _told(F.col("_problems"))).otherwise(F.array().cast("array<string>"))
     record = F.when(refused, F.to_json(F.struct(*FEEDS[feed], "extra")))
@@ -180,7 +180,7 @@ def typed(raw: DataFrame, feed: str, cells: Sequence[Cell], checks: Sequence[Col
     unread = {cell.name: cell.unread for cell in cells if cell.unread is not None}
     return (
         with_typed(raw, cells)
-        .withColumns(wrong)
+        .withColumns({"_problems": told, "_wrong": F.concat_ws("", told) != ""})
         .select(
             *[cell.value.alias(cell.name) for cell in cells],
             *_ORIGIN,

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-_DAY = 86_400_000_000  # microseconds
+from offerlake.windows import MICROS_A_DAY
 
 
 def with_sessions(
@@ -57,7 +57,7 @@ def with_sessions(
         came_from = {"_came_from": F.last(since, ignorenulls=True).over(before)["referrer"]}
         opens = opens | F.coalesce(F.col("_came_from") != F.col("referrer"), F.lit(False))
     if "midnight" in breaks:
-        opens = opens | (F.col("_pause") > F.pmod(F.unix_micros("event_time"), F.lit(_DAY)))
+        opens = opens | (F.col("_pause") > F.pmod(F.unix_micros("event_time"), F.lit(MICROS_A_DAY)))
     first = F.last(F.when(opens, F.struct("event_time", "event_id")), ignorenulls=True).over(so_far)
     milliseconds = F.when(~opens, F.floor(F.col("_pause") / 1000).cast("double"))
     of_session = {

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from offerlake.windows import utc_day
+from offerlake.windows import MICROS_A_DAY, utc_day
 
-MICROS_A_DAY = 86_400_000_000
 MONEY_UNIT = 10_000
 """Money is summed as whole ten-thousandths (bigint): exact, and the same in whatever order."""
 

@@ -8,10 +8,8 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from offerlake.schemas.user_features import DAY_PARTS
-from offerlake.windows import utc_day
+from offerlake.windows import SECONDS_A_DAY, utc_day
 
-_HOURS = 24 // len(DAY_PARTS)
-_SECONDS = 3_600  # an hour
 _SATURDAY = 5  # Spark's weekday: 0 is Monday
 
 
@@ -27,7 +25,7 @@ def at_weekend(local: Column) -> Column:
 
 def day_part(local: Column) -> Column:
     """The number in DAY_PARTS, six hours each from midnight on."""
-    return F.floor(F.pmod(F.unix_seconds(local), F.lit(24 * _SECONDS)) / (_SECONDS * _HOURS)).cast("int")
+    return F.floor(F.pmod(F.unix_seconds(local), F.lit(SECONDS_A_DAY)) * len(DAY_PARTS) / SECONDS_A_DAY).cast("int")
 
 
 def is_one_of(channel: Column, names: Sequence[str]) -> Column:
