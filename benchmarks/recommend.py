@@ -83,18 +83,20 @@ def judged_ways(lake: Lake, settings: Settings, mode: str) -> dict[str, DataFram
     if "recommend.own" in found.baselines:
         ways["own"] = judged(found.baselines["recommend.own"])
     rule = Rule.of(ours, own_weight=chosen.name)
-    some = drawn(earlier.buyers, settings=ours.rerank, seed=seed)
+    some = drawn(earlier.buyers, most=ours.rerank.users, seed=seed)
     pools = earlier.stage.pools(some, rule, ours.rerank.pool)
     trees = train(pools, earlier.bought, settings=ours.rerank, seed=seed)
     assert trees is not None
     ways["full"] = judged(stage.recommend(buyers, [rule], stage.ranker(trees, ours.rerank.pool)).drop("rule"))
     plain = replace(rule, mode="discover" if mode == "discover" else "both", own_weight=0.0)
-    ever = popularity(stage.before, as_of=last, days=EVER)
+    ever = popularity(stage.scorer.interactions, as_of=last, days=EVER, mode="both")
     shown = showable(known_products(lake.read("products"), as_of=last), blocked=())
-    for name, popular in (("als", ever.withColumn("popularity", F.lit(1.0))), ("popular_ever", ever)):
-        products = catalogue(stage.model.itemFactors, stage.product_index, popular, shown)
+    for name, popular in (("als", ever.withColumn("appeal", F.lit(1.0))), ("popular_ever", ever)):
+        products = catalogue(stage.model.itemFactors, stage.scorer.product_index, popular, shown)
         of = replace(plain, personal=name == "als")
-        ways[name] = judged(replace(stage, products=products).recommend(buyers, [of]).drop("rule"))
+        ways[name] = judged(
+            replace(stage, scorer=replace(stage.scorer, products=products)).recommend(buyers, [of]).drop("rule")
+        )
     return ways
 
 

@@ -28,8 +28,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from offerlake.config import load_settings
+from offerlake.recommend.als import user_factors
 from offerlake.recommend.blocks import Rule
-from offerlake.recommend.topn import catalogue, recommend
+from offerlake.recommend.topn import Scorer, catalogue
 from offerlake.session import open_session
 
 BOUGHT, CATEGORIES, PER_CATEGORY = 20, 40, 10
@@ -73,13 +74,14 @@ def ours(
     """user_id and items, as the job `recommend` makes them."""
     model = ALSModel.load(str(place / "model"))
     user_index, product_index = (spark.read.parquet(str(place / name)) for name in ("user_index", "product_index"))
-    popularity = product_index.select("product_id", F.lit(1.0).alias("popularity"))
+    popularity = product_index.select(
+        "product_id", F.lit(1).alias("users"), *[F.lit(1.0).alias(name) for name in ("popularity", "appeal")]
+    )
     place_of = F.pmod(F.xxhash64("product_id"), F.lit(CATEGORIES))
     price = F.exp(F.pmod(F.xxhash64("product_id", F.lit(1)), F.lit(1000)) / 250)
     shown = product_index.select(
         "product_id", place_of.cast("string").alias("category"), price.cast("double").alias("price")
     )
-    interactions = spark.read.parquet(str(place / "bought"))
     rule = Rule(
         n=chosen.n,
         mode="discover" if filters else "both",
@@ -88,15 +90,13 @@ def ours(
         per_category=PER_CATEGORY if filters else None,
         price_band=BAND if filters else None,
     )
-    return recommend(
-        user_index if users is None else users,
-        interactions,
-        user_factors=model.userFactors,
-        user_index=user_index,
-        product_index=product_index,
-        products=catalogue(model.itemFactors, product_index, popularity, shown),
-        rules=[rule],
+    scorer = Scorer(
+        spark.read.parquet(str(place / "bought")),
+        user_factors(model, user_index),
+        product_index,
+        catalogue(model.itemFactors, product_index, popularity, shown),
     )
+    return scorer.recommend(user_index if users is None else users, [rule])
 
 
 def same(spark: SparkSession, chosen: argparse.Namespace, place: Path) -> float:

@@ -7,46 +7,63 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from offerlake import files
+from offerlake.config import Settings
 from offerlake.decide.products import scopes
 from offerlake.features.catalogue import known_products
-from offerlake.job import Context, Job, main
-from offerlake.recommend.baselines import popularity
+from offerlake.features.groups import user_groups
+from offerlake.job import Context, Job, Need, main
+from offerlake.recommend.als import user_factors
+from offerlake.recommend.baselines import popularity, popularity_in_groups
 from offerlake.recommend.blocks import Catalogue, Rule
 from offerlake.recommend.content import untouched
-from offerlake.recommend.rerank import TREES, Ranker, beside, traits
-from offerlake.recommend.topn import catalogue, recommend, showable
+from offerlake.recommend.foldin import fold_in
+from offerlake.recommend.rerank import TREES, Ranker, beside, drawn, traits
+from offerlake.recommend.topn import Scorer, catalogue, found_share, showable
 from offerlake.schemas.gold import CANDIDATES
+
+_JUDGED = 1000  # users whose lists are made exactly too, where an index is used
 
 
 def run(ctx: Context) -> None:
     """Writes the slice of `as_of`."""
-    settings = ctx.settings.recommend
+    settings, seed = ctx.settings.recommend, ctx.settings.run.seed
     today = F.col("as_of") == F.lit(ctx.as_of)
     interactions = ctx.read("interactions").where(today)
     product_index = ctx.read("product_index")
     trained = ctx.model("als")
     model = ALSModel.load(trained.file("model"))
-    popular = popularity(interactions, as_of=ctx.as_of, days=settings.popularity_days)
+    popular = popularity(interactions, as_of=ctx.as_of, days=settings.popularity_days, mode=settings.mode)
     known = known_products(ctx.read("products"), as_of=ctx.as_of)
-    limited = scopes(ctx.read("offers"), ctx.read("offer_products"), known, as_of=ctx.as_of)
-    shown = showable(known, blocked=settings.blocked_categories)
-    factors = model.itemFactors
-    new = untouched(known, factors, product_index, popular, settings=settings.content)
-    products = catalogue(factors, product_index, popular, shown, scopes=limited, untouched=new)
-    found = recommend(
-        ctx.read("user_features").where(today),
-        interactions,
-        user_factors=model.userFactors,
-        user_index=ctx.read("user_index"),
-        product_index=product_index,
-        products=products,
-        rules=[Rule.of(settings, own_weight=trained.settings["own_weight"], scoped=ctx.settings.decide.products)],
-        second=_second(ctx, interactions, products) if settings.rerank.enabled else None,
+    groups = user_groups(ctx.read("users"), by=settings.popularity_by, as_of=ctx.as_of)
+    products = catalogue(
+        model.itemFactors,
+        product_index,
+        popular,
+        showable(known, blocked=settings.blocked_categories),
+        scopes=scopes(ctx.read("offers"), ctx.read("offer_products"), known, as_of=ctx.as_of),
+        untouched=untouched(known, model.itemFactors, product_index, popular, settings=settings.content),
+        in_groups=None
+        if groups is None
+        else popularity_in_groups(interactions, groups, as_of=ctx.as_of, days=settings.popularity_days),
+        approximate=settings.approximate,
+        seed=seed,
     )
-    rows = ctx.write(
-        "candidates", CANDIDATES.select(found.withColumn("as_of", F.lit(ctx.as_of))), where={"as_of": ctx.as_of}
-    )
-    ctx.count(rows_out=rows)
+    if trained.settings["as_of"] == ctx.as_of.isoformat():
+        factors = user_factors(model, ctx.read("user_index"))
+    else:
+        factors = fold_in(interactions, model.itemFactors, product_index, settings=settings)
+    scorer = Scorer(interactions, factors, product_index, products, groups)
+    users = ctx.read("user_features").where(today).select("user_id")
+    rule = Rule.of(settings, own_weight=trained.settings["own_weight"], scoped=ctx.settings.decide.products)
+    found = scorer.recommend(
+        users, [rule], _second(ctx, interactions, products) if settings.rerank.enabled else None
+    ).withColumn("as_of", F.lit(ctx.as_of))
+    ctx.count(rows_out=ctx.write("candidates", CANDIDATES.select(found), where={"as_of": ctx.as_of}))
+    if products.nearest is not None:
+        some = drawn(users, most=_JUDGED, seed=seed).cache()
+        recall = found_share(scorer, some, rule)
+        ctx.metric("recommend.approximate.recall", recall)
+        some.unpersist()
 
 
 def _second(ctx: Context, interactions: DataFrame, products: Catalogue) -> Ranker | None:
@@ -55,7 +72,15 @@ def _second(ctx: Context, interactions: DataFrame, products: Catalogue) -> Ranke
     if not model.settings["use"]:
         return None
     trees = files.read_bytes(ctx.spark, model.file(TREES))
-    return Ranker(model.settings["pool"], trees, beside(products, traits(interactions)))
+    of_products = traits(interactions, days=ctx.settings.recommend.popularity_days)
+    return Ranker(model.settings["pool"], trees, beside(products, of_products))
+
+
+def _needs(settings: Settings) -> tuple[Need, ...]:
+    if not settings.recommend.approximate.enabled:
+        return ()
+    fix = 'Run pip install "offerlake[ann]", or set recommend.approximate.enabled=false.'
+    return (Need("faiss", fix, "recommend.approximate.enabled is true, and "),)
 
 
 JOB = Job(
@@ -66,6 +91,7 @@ JOB = Job(
         "user_index",
         "product_index",
         "products",
+        "users",
         "offers",
         "offer_products",
         "model:als",
@@ -73,6 +99,7 @@ JOB = Job(
     ),
     writes=("candidates",),
     run=run,
+    needs=_needs,
 )
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def _window(ctx: Context, cut: date) -> Holdout | None:
 
 def _learnt(ctx: Context, window: Holdout, rule: Rule) -> bytes | None:
     settings, seed = ctx.settings.recommend.rerank, ctx.settings.run.seed
-    pools = window.stage.pools(drawn(window.buyers, settings=settings, seed=seed), rule, settings.pool)
+    pools = window.stage.pools(drawn(window.buyers, most=settings.users, seed=seed), rule, settings.pool)
     return train(pools, window.bought, settings=settings, seed=seed)
 
 

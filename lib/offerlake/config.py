@@ -234,6 +234,12 @@ class ContentSettings(_Section):
     least: Annotated[float, Field(gt=0, le=1)]
 
 
+class ApproximateSettings(_Section):
+    enabled: bool
+    probes: Positive
+    found: Positive
+
+
 class RecommendSettings(_Section):
     n: Positive
     rank: Positive
@@ -246,6 +252,8 @@ class RecommendSettings(_Section):
     mode: Literal["replenish", "discover", "both"]
     own_weights: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
     popularity_days: Positive
+    popularity_by: tuple[Literal["region", "age_band", "gender"], ...]
+    refit_days: Annotated[int, Field(ge=0)]
     block_users: Positive
     per_category: Positive | None
     blocked_categories: tuple[str, ...]
@@ -253,6 +261,7 @@ class RecommendSettings(_Section):
     holdout_days: Positive
     rerank: RerankSettings
     content: ContentSettings
+    approximate: ApproximateSettings
     neighbours: NeighbourSettings
     sessions: SessionSettings
     search: SearchSettings

@@ -10,10 +10,11 @@ from pyspark.sql import DataFrame
 
 from offerlake.config import RecommendSettings
 from offerlake.features.catalogue import known_products
+from offerlake.features.groups import user_groups
 from offerlake.features.interactions import interactions
 from offerlake.recommend.judged import Stage, bought_after
 
-READS = ("user_index", "product_index", "clicks", "order_lines", "products")
+READS = ("user_index", "product_index", "clicks", "order_lines", "products", "users")
 """The tables that a holdout is made of."""
 
 
@@ -57,6 +58,7 @@ class Holdout:
             user_index=read("user_index"),
             product_index=read("product_index"),
             products=known_products(read("products"), as_of=cut),
+            groups=user_groups(read("users"), by=settings.popularity_by, as_of=cut),
             settings=settings,
             seed=seed,
         )
@@ -65,5 +67,5 @@ class Holdout:
 
     def unpersist(self) -> None:
         """Lets go of what is cached."""
-        self.stage.before.unpersist()
+        self.stage.scorer.interactions.unpersist()
         self.bought.unpersist()

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from offerlake.errors import ConfigError
-from offerlake.evaluate.bootstrap import Estimate, poisson_means
+from offerlake.evaluate.bootstrap import ALL, Estimate, poisson_groups, poisson_means
 from offerlake.evaluate.ranking import per_user, ranked
 
 
@@ -138,6 +139,26 @@ def test_the_bootstrap_interval_is_that_of_a_mean(spark: SparkSession) -> None:
     assert x.low == pytest.approx(0.5 - 1.96 * 0.025, abs=0.008)
     assert x.high == pytest.approx(0.5 + 1.96 * 0.025, abs=0.008)
     assert estimates["y"] == Estimate(0.25, 0.25, 0.25)
+
+
+def test_groups_are_drawn_together_and_add_up_to_all(spark: SparkSession) -> None:
+    """Each group's numbers are those of its rows alone, and all rows are all, with those of no group."""
+    frame = spark.range(60).selectExpr(
+        "cast(id as string) AS user_id",
+        "cast(id as double) AS x",
+        "CASE WHEN id < 20 THEN 'old' WHEN id < 50 THEN 'new' END AS kind",
+        "cast(id % 2 as string) AS half",
+    )
+
+    found = poisson_groups(frame, key="user_id", by=["kind", "half"], samples=30, seed=3)
+
+    plain = frame.select("user_id", "x")
+    assert found[ALL] == poisson_means(plain, key="user_id", samples=30, seed=3)
+    assert set(found) == {ALL, ("kind", "old"), ("kind", "new"), ("half", "0"), ("half", "1")}
+    for column, value in set(found) - {ALL}:
+        alone = frame.where(F.col(column) == value).select("user_id", "x")
+        assert found[column, value] == poisson_means(alone, key="user_id", samples=30, seed=3)
+    assert found["kind", "old"][1]["x"].value == 9.5
 
 
 def test_no_rows_give_no_mean(spark: SparkSession) -> None:

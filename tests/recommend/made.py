@@ -10,13 +10,16 @@ from pyspark.sql import functions as F
 
 AS_OF = date(2025, 3, 1)
 EACH = 6
-SCHEMA = "as_of date, user_id string, product_id string, weight double, purchases int, last_time timestamp"
+SCHEMA = (
+    "as_of date, user_id string, product_id string, weight double, purchases int, first_time timestamp, "
+    "last_time timestamp"
+)
 
 
 def interactions(spark: SparkSession, rows: Iterable[tuple[str, str, float, int]], *, day: int = 20) -> DataFrame:
     """Rows of user, product, weight, purchases; the last event on that day of February."""
     time = datetime(2025, 2, day, tzinfo=UTC)
-    return spark.createDataFrame([(AS_OF, *row, time) for row in rows], SCHEMA)
+    return spark.createDataFrame([(AS_OF, *row, time, time) for row in rows], SCHEMA)
 
 
 def tastes(*, purchases: int = 1) -> list[tuple[str, str, float, int]]:

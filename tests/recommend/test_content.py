@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from pyspark.sql import DataFrame, Row, SparkSession
 
 from offerlake.config import ContentSettings, Settings
-from offerlake.recommend.als import fit, ratings
+from offerlake.recommend.als import fit, ratings, user_factors
 from offerlake.recommend.baselines import popularity
 from offerlake.recommend.blocks import Rule
 from offerlake.recommend.content import _nearest, untouched
 from offerlake.recommend.judged import Stage, contenders
-from offerlake.recommend.topn import catalogue, recommend, showable
+from offerlake.recommend.topn import Scorer, catalogue, showable
 from recommend import made
 
 KNOWN = "product_id string, name string, description string, category string, brand string, price double, stock int"
@@ -63,8 +63,8 @@ def found(
         ),
         spark.createDataFrame([(name, 3 * place) for place, name in enumerate(names)], "product_id string, idx int"),
         spark.createDataFrame(
-            [(name, popular) for name, (_, popular) in factors.items() if popular is not None],
-            "product_id string, popularity double",
+            [(name, popular, popular / 2) for name, (_, popular) in factors.items() if popular is not None],
+            "product_id string, popularity double, appeal double",
         ),
         settings=settings,
     )
@@ -129,6 +129,7 @@ def test_factors_and_popularity_are_those_of_a_plain_loop(spark: SparkSession, n
     assert rows.keys() == expected.keys()
     for name, row in rows.items():
         np.testing.assert_allclose([*row["features"], row["popularity"]], expected[name], atol=2e-5)
+        assert row["appeal"] == pytest.approx(row["popularity"] / 2)
 
 
 def test_without_text_the_category_speaks_and_what_is_like_nothing_stays_out(spark: SparkSession) -> None:
@@ -189,7 +190,7 @@ def test_a_new_product_is_for_those_who_like_what_it_is_like(spark: SparkSession
     users, products = made.index(spark, frame, "user_id"), made.index(spark, frame.union(more), "product_id")
     known = described(products)
     model = fit(ratings(frame, users, products), settings=small, seed=7)
-    popular = popularity(frame, as_of=made.AS_OF, days=28)
+    popular = popularity(frame, as_of=made.AS_OF, days=28, mode="discover")
     listed = catalogue(
         model.itemFactors,
         products,
@@ -200,18 +201,8 @@ def test_a_new_product_is_for_those_who_like_what_it_is_like(spark: SparkSession
     )
     wanted = users.select("user_id").union(spark.createDataFrame([("cold",)], "user_id string"))
 
-    rows = {
-        row["user_id"]: row
-        for row in recommend(
-            wanted,
-            frame,
-            user_factors=model.userFactors,
-            user_index=users,
-            product_index=products,
-            products=listed,
-            rules=[Rule.of(small, own_weight=0.0)],
-        ).collect()
-    }
+    scorer = Scorer(frame, user_factors(model, users), products, listed)
+    rows = {row["user_id"]: row for row in scorer.recommend(wanted, [Rule.of(small, own_weight=0.0)]).collect()}
 
     shown = {user: {(item["product_id"], item["source"]) for item in row["items"]} for user, row in rows.items()}
     assert shown == {"cold": {("tea0", "popular"), ("tea1", "popular")}} | {
@@ -222,7 +213,14 @@ def test_a_new_product_is_for_those_who_like_what_it_is_like(spark: SparkSession
     assert {row["scoped"]["o"][0] for row in rows.values()} == {"teaNew"}
 
     stage = Stage.of(
-        frame, cut=made.AS_OF, user_index=users, product_index=products, products=known, settings=small, seed=7
+        frame,
+        cut=made.AS_OF,
+        user_index=users,
+        product_index=products,
+        products=known,
+        groups=None,
+        settings=small,
+        seed=7,
     )
     past = contenders(
         spark.createDataFrame([("a1",)], "user_id string"), stage, settings=small.model_copy(update={"n": 100})

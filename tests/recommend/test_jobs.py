@@ -97,6 +97,7 @@ def shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Calla
             "user_index": made.index(spark, rated, "user_id"),
             "product_index": made.index(spark, rated, "product_id"),
             "products": table("products").select(products(rated)),
+            "users": spark.createDataFrame([], table("users").struct),
             "offers": spark.createDataFrame([], table("offers").struct),
             "offer_products": spark.createDataFrame([], table("offer_products").struct),
         }.items():

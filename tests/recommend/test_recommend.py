@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import numpy as np
@@ -13,11 +14,11 @@ from pyspark.sql import DataFrame, Row, SparkSession
 
 from offerlake.config import RecommendSettings, Settings
 from offerlake.errors import DataError
-from offerlake.recommend.als import fit, ratings
+from offerlake.recommend.als import fit, ratings, user_factors
 from offerlake.recommend.baselines import frequency, popularity
 from offerlake.recommend.blocks import Catalogue, Rule, best_of_block
 from offerlake.recommend.judged import Stage, bought_after, contenders
-from offerlake.recommend.topn import _blocks, catalogue, recommend, showable
+from offerlake.recommend.topn import Scorer, _blocks, catalogue, showable
 from recommend import made
 
 
@@ -37,17 +38,10 @@ def run(
         if users is None
         else spark.createDataFrame([(u,) for u in users], "user_id string")
     )
-    rows = recommend(
-        wanted,
-        frame,
-        user_factors=model.userFactors,
-        user_index=user_index,
-        product_index=product_index,
-        products=catalogue(
-            model.itemFactors, product_index, popularity(frame, as_of=made.AS_OF, days=28), made.shown(product_index)
-        ),
-        rules=[Rule.of(settings, own_weight=1.0)],
-    ).collect()
+    popular = popularity(frame, as_of=made.AS_OF, days=28, mode=settings.mode)
+    products = catalogue(model.itemFactors, product_index, popular, made.shown(product_index))
+    scorer = Scorer(frame, user_factors(model, user_index), product_index, products)
+    rows = scorer.recommend(wanted, [Rule.of(settings, own_weight=1.0)]).collect()
     assert len(rows) == len({row["user_id"] for row in rows})
     return {row["user_id"]: row["items"] for row in rows}
 
@@ -156,17 +150,38 @@ def test_popularity_counts_users_of_the_window_only(spark: SparkSession) -> None
     old = made.interactions(spark, [("u", "p", 1.0, 1), ("v", "p", 1.0, 1), ("u", "r", 1.0, 1)], day=1)
     new = made.interactions(spark, [("w", "p", 1.0, 0), ("u", "q", 1.0, 1), ("v", "q", 1.0, 1)], day=2)
 
-    rows = popularity(old.unionByName(new), as_of=made.AS_OF, days=27).orderBy("product_id").collect()
+    rows = popularity(old.unionByName(new), as_of=made.AS_OF, days=27, mode="both").orderBy("product_id").collect()
 
     assert [(row["product_id"], row["users"], round(row["popularity"], 6)) for row in rows] == [
         ("p", 1, round(np.log(3) / np.log(4), 6)),
         ("q", 2, 1.0),
         ("r", 0, 0.5),
     ]
+    assert all(row["appeal"] == row["popularity"] for row in rows)
+
+
+def test_what_is_new_to_a_user_appeals_by_those_who_took_it_up(spark: SparkSession) -> None:
+    """Everybody has milk, and had it before the window; two took up tea in it, one soap."""
+    before, within = datetime(2025, 1, 1, tzinfo=UTC), datetime(2025, 2, 20, tzinfo=UTC)
+    rows = [(f"u{i}", "milk", before) for i in range(9)] + [
+        (user, product, within) for user, product in (("u1", "tea"), ("u2", "tea"), ("u1", "soap"))
+    ]
+    frame = spark.createDataFrame(
+        [(made.AS_OF, user, product, 6.0, 2, first, within) for user, product, first in rows], made.SCHEMA
+    )
+
+    found = {row["product_id"]: row for row in popularity(frame, as_of=made.AS_OF, days=28, mode="discover").collect()}
+
+    assert {name: row["users"] for name, row in found.items()} == {"milk": 9, "tea": 2, "soap": 1}
+    assert found["milk"]["popularity"] == 1
+    appeal = {name: round(row["appeal"], 6) for name, row in found.items()}
+    assert appeal == {"tea": 1.0, "soap": round(np.log(3) / np.log(4), 6), "milk": 0.5}
 
 
 def test_popularity_without_anything_in_the_window_is_one_for_all(spark: SparkSession) -> None:
-    rows = popularity(made.interactions(spark, [("u", "p", 1.0, 1)], day=1), as_of=made.AS_OF, days=7).collect()
+    rows = popularity(
+        made.interactions(spark, [("u", "p", 1.0, 1)], day=1), as_of=made.AS_OF, days=7, mode="both"
+    ).collect()
 
     assert [(row["users"], row["popularity"]) for row in rows] == [(0, 1.0)]
 
@@ -183,7 +198,7 @@ def test_ties_go_to_the_smaller_id_and_scores_are_rounded() -> None:
     products = Catalogue(
         ids=pa.array(["a", "b", "c", "d"]),
         factors=np.array([[0.5], [0.5000001], [0.25], [0.5]], dtype=np.float32),
-        popularity=np.array([0.1, 0.2, 0.3, 0.3], dtype=np.float32),
+        popular=np.array([[0.1, 0.2, 0.3, 0.3]], dtype=np.float32),
         place=np.array([0, 1, 2, 3]),
         category=np.zeros(4, dtype=np.int64),
         price=np.full(4, np.nan, dtype=np.float32),
@@ -287,7 +302,7 @@ def test_the_best_are_those_of_a_plain_loop(
     products = Catalogue(
         ids=pa.array([f"p{i:03}" for i in range(size)]),
         factors=random.integers(-4, 5, (size, rank)).astype(np.float32) / 4,
-        popularity=random.integers(0, 5, size).astype(np.float32) / 4,
+        popular=random.integers(0, 5, (1, size)).astype(np.float32) / 4,
         place=np.where(np.arange(2 * size) % 2, -1, np.arange(2 * size) // 2),
         category=np.sort(random.integers(0, 4, size)) ** 2,
         price=prices,
@@ -380,6 +395,7 @@ def test_contenders_are_ranked_without_gaps(spark: SparkSession, small: Recommen
         user_index=made.index(spark, frame, "user_id"),
         product_index=made.index(spark, frame, "product_id"),
         products=made.known(made.index(spark, frame, "product_id")),
+        groups=None,
         settings=small,
         seed=7,
     )

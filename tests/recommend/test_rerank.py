@@ -18,25 +18,25 @@ from recommend import made
 PRODUCTS = Catalogue(
     ids=pa.array(["apples", "bread", "cake", "drill", "earth"]),
     factors=np.array([[1, 0], [0.9, 0], [0.8, 0], [0, 1], [0, 0.9]], dtype=np.float32),
-    popularity=np.array([1, 0.9, 0.8, 0.7, 0.6], dtype=np.float32),
+    popular=np.array([[1, 0.9, 0.8, 0.7, 0.6]], dtype=np.float32),
     place=np.array([-1, 0, 1, 2, 3, 4]),  # the number of a product is its place and 1
     category=np.array([0, 0, 0, 1, 1]),
     price=np.array([2, 4, np.nan, 50, 5], dtype=np.float32),
     content=np.zeros(5, dtype=bool),
 )
 RULE = Rule(n=3, mode="both", own_weight=0.5, block_users=8)
-# user, product, weight, purchases, days since; number 9 is no product of the catalogue
+# user, product, weight, purchases, days since the last and the first event; number 9 is no product of the catalogue
 SEEN = [
-    ("ann", 1, 6.0, 2, 3.5),
-    ("ann", 2, 3.0, 1, 10.0),
-    ("ann", 5, 1.0, 0, 1.0),
-    ("bob", 4, 6.0, 1, 40.0),
-    ("bob", 9, 8.0, 1, 2.0),
-    ("zoe", 1, 6.0, 1, 3.0),
+    ("ann", 1, 6.0, 2, 3.5, 17.5),
+    ("ann", 2, 3.0, 1, 10.0, 12.0),
+    ("ann", 5, 1.0, 0, 1.0, 1.0),
+    ("bob", 4, 6.0, 3, 40.0, 40.0),
+    ("bob", 9, 8.0, 1, 2.0, 2.0),
+    ("zoe", 1, 6.0, 1, 3.0, 3.0),
 ]
 
 
-def block(seen: list[tuple[str, int, float, int, float]] = SEEN) -> pa.Table:
+def block(seen: list[tuple[str, int, float, int, float, float]] = SEEN) -> pa.Table:
     """Users ann and bob have factors, cid has nothing, zoe is not wanted."""
     parts = [
         pa.table({"user_id": ["cid", "bob", "ann"], "wanted": [True, True, True]}),
@@ -48,6 +48,7 @@ def block(seen: list[tuple[str, int, float, int, float]] = SEEN) -> pa.Table:
                 "weight": pa.array([row[2] for row in seen], pa.float32()),
                 "purchases": pa.array([row[3] for row in seen], pa.int32()),
                 "days": pa.array([row[4] for row in seen], pa.float32()),
+                "age": pa.array([row[5] for row in seen], pa.float32()),
             }
         ),
     ]
@@ -64,6 +65,7 @@ def naive(pool: Pool, row: int) -> dict[str, float]:
     total = sum(event[1] for event in his)
     prices = [float(PRODUCTS.price[event[0]]) for event in his if event[2] and not np.isnan(PRODUCTS.price[event[0]])]
     nan = math.nan
+    cycle = (of_pair[0][4] - of_pair[0][3]) / (of_pair[0][2] - 1) if of_pair and of_pair[0][2] > 1 else nan
     return {
         "score": float(pool.score[row]),
         "place": float(row - int(np.flatnonzero(pool.who == pool.who[row])[0])),
@@ -74,6 +76,8 @@ def naive(pool: Pool, row: int) -> dict[str, float]:
         "pair_purchases": of_pair[0][2] if of_pair else nan,
         "pair_days": of_pair[0][3] if of_pair else nan,
         "pair_share": of_pair[0][1] / total if of_pair else nan,
+        "pair_cycle": cycle,
+        "pair_due": of_pair[0][3] / cycle if cycle > 0 else nan,
         "user_products": len(his),
         "user_weight": total,
         "user_purchases": sum(event[2] for event in his),
@@ -86,7 +90,7 @@ def naive(pool: Pool, row: int) -> dict[str, float]:
 
 def test_the_trees_see_what_a_plain_loop_finds() -> None:
     pool = pool_of_block(block(), PRODUCTS, RULE, 4)
-    of_products = np.arange(15, dtype=np.float32).reshape(5, 3)
+    of_products = np.arange(20, dtype=np.float32).reshape(5, 4)
 
     table = features(pool, of_products)
 
@@ -100,7 +104,7 @@ def test_the_trees_see_what_a_plain_loop_finds() -> None:
 def test_a_block_in_which_nobody_has_done_anything_has_features_too() -> None:
     pool = pool_of_block(block([]), PRODUCTS, RULE, 2)
 
-    table = features(pool, np.zeros((5, 3), dtype=np.float32))
+    table = features(pool, np.zeros((5, 4), dtype=np.float32))
 
     seen = dict(zip(FEATURES, table.T.tolist(), strict=True))
     assert seen["user_products"] == [0] * 6
@@ -148,10 +152,10 @@ def small(settings: Settings) -> RerankSettings:
 def test_traits_say_how_products_are_bought(spark: SparkSession) -> None:
     rows = [("u1", "bread", 9.0, 3), ("u2", "bread", 6.0, 1), ("u3", "bread", 1.0, 0), ("u1", "drill", 6.0, 1)]
 
-    found = beside(PRODUCTS, traits(made.interactions(spark, rows)))
+    found = beside(PRODUCTS, traits(made.interactions(spark, rows), days=28))
 
-    np.testing.assert_allclose(found[1], [math.log(3), 0.5, 2.0], rtol=1e-6)
-    np.testing.assert_allclose(found[3], [math.log(2), 0.0, 1.0], rtol=1e-6)
+    np.testing.assert_allclose(found[1], [math.log(3), 0.5, 2.0, math.log(3)], rtol=1e-6)
+    np.testing.assert_allclose(found[3], [math.log(2), 0.0, 1.0, math.log(2)], rtol=1e-6)
     assert np.isnan(found[[0, 2, 4]]).all()
 
 
@@ -174,14 +178,13 @@ def test_it_learns_what_decides_and_learns_the_same_from_another_order(
     assert trees is not None
     told = np.full((2, len(FEATURES)), 0.5, dtype=np.float32)
     told[:, 7] = [0.01, 0.99]
-    soon, late = Ranker(4, trees, np.empty((0, 3), dtype=np.float32))._booster.inplace_predict(told)
+    soon, late = Ranker(4, trees, np.empty((0, 4), dtype=np.float32))._booster.inplace_predict(told)
     assert soon > 0.7
     assert late < 0.1
     assert train(spark.createDataFrame(pools[::-1], schema).repartition(5), truth, settings=small, seed=1) == trees
-    few = small.model_copy(update={"users": 5})
     users = spark.createDataFrame(pools, schema).select("user_id")
-    some = [row["user_id"] for row in drawn(users, settings=few, seed=1).collect()]
-    assert sorted(some) == sorted(row["user_id"] for row in drawn(users.repartition(5), settings=few, seed=1).collect())
+    some = [row["user_id"] for row in drawn(users, most=5, seed=1).collect()]
+    assert sorted(some) == sorted(row["user_id"] for row in drawn(users.repartition(5), most=5, seed=1).collect())
     assert len(set(some)) == 5
     left = spark.createDataFrame([pool for pool in pools if pool[0] in some], schema)
     assert train(left, truth, settings=small, seed=1) is None, "too few to learn"

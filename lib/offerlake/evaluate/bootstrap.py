@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from offerlake.randomness import uniform
 
+Ints = npt.NDArray[np.int64]
+
+ALL = ("", "")
+"""The group of all rows."""
 _UNIT = 1e9  # values are summed as whole billionths: exact, and the same in whatever order
 _CDF = tuple(float(sum(math.exp(-1) / math.factorial(i) for i in range(j + 1))) for j in range(10))
 
@@ -45,24 +51,48 @@ def poisson_means(frame: DataFrame, *, key: str, samples: int, seed: int) -> tup
     Returns:
         Rows of the frame, and column to estimate.
     """
-    names = [name for name in frame.columns if name != key]
+    return poisson_groups(frame, key=key, by=(), samples=samples, seed=seed)[ALL]
+
+
+def poisson_groups(
+    frame: DataFrame, *, key: str, by: Sequence[str], samples: int, seed: int
+) -> dict[tuple[str, str], tuple[int, dict[str, Estimate]]]:
+    """`poisson_means` of all rows and within each value of some columns, in the same pass and by the same draws.
+
+    Args:
+        frame: As for `poisson_means`, with the columns `by`.
+        key: The unit that is drawn.
+        by: Columns of strings with few values; rows without a value count among all.
+        samples: Bootstrap samples.
+        seed: Of the draws.
+
+    Returns:
+        ALL, and each column of `by` and value of it, to rows and column to estimate.
+    """
+    names = [name for name in frame.columns if name not in {key, *by}]
     parts = [F.round(F.col(f"`{name}`") * _UNIT).cast("bigint").alias(name) for name in names]
     weight = F.when(F.col("_sample") == 0, 1).otherwise(poisson(seed, "bootstrap", F.col("_sample"), F.col(key)))
-    sums = (
-        frame.select(key, *parts)
+    rows = (
+        frame.select(key, *by, *parts)
         .withColumn("_sample", F.explode(F.sequence(F.lit(0), F.lit(samples))))
         .withColumn("_weight", weight)
-        .groupBy("_sample")
+        .groupBy(*by, "_sample")
         .agg(F.sum("_weight"), *[F.sum(F.col("_weight") * F.col(f"`{name}`")) for name in names])
-        .orderBy("_sample")
         .collect()
     )
-    if not sums:
-        return 0, dict.fromkeys(names, Estimate(None, None, None))
-    table = np.array([[float(x) for x in row] for row in sums])
-    drawn = table[table[:, 1] > 0]
-    means = drawn[:, 2:] / drawn[:, 1:2] / _UNIT
+    sums: dict[tuple[str, str], Ints] = {ALL: np.zeros((samples + 1, 1 + len(names)), dtype=np.int64)}
+    for row in rows:
+        of_row = [(column, row[column]) for column in by if row[column] is not None]
+        for group in (ALL, *of_row):
+            sums.setdefault(group, np.zeros_like(sums[ALL]))[row["_sample"]] += row[len(by) + 1 :]
+    return {group: (int(table[0, 0]), _estimates(table, names)) for group, table in sorted(sums.items())}
+
+
+def _estimates(sums: Ints, names: Sequence[str]) -> dict[str, Estimate]:
+    """Of the sum of weights and the weighted sums of each sample, the first the rows as they are."""
+    if not sums[0, 0]:
+        return dict.fromkeys(names, Estimate(None, None, None))
+    drawn = sums[sums[:, 0] > 0]
+    means = drawn[:, 1:] / drawn[:, :1] / _UNIT
     low, high = np.quantile(means[1:] if len(means) > 1 else means, [0.025, 0.975], axis=0)
-    return int(table[0, 1]), {
-        name: Estimate(float(means[0, i]), float(low[i]), float(high[i])) for i, name in enumerate(names)
-    }
+    return {name: Estimate(float(means[0, i]), float(low[i]), float(high[i])) for i, name in enumerate(names)}

@@ -72,6 +72,7 @@ def render(facts: Facts) -> str:
         uses=views.uses(facts),
         slope=facts.metric("response.calibration_slope"),
         rankings=views.rankings(facts),
+        rankings_by_kind=views.rankings_by_kind(facts),
         picks=views.picks(facts),
         feeds=views.feeds(facts),
         rejections=views.rejections(facts),

@@ -21,6 +21,7 @@ RANKINGS = (
     ("Offerlake", "recommend"),
     ("Tastes alone (ALS)", "recommend.als"),
     ("The customer's own habit", "recommend.own"),
+    ("What people like the customer buy", "recommend.popularity_in_groups"),
     ("What everybody buys", "recommend.popularity"),
 )
 
@@ -242,6 +243,24 @@ def rankings(facts: Facts) -> list[dict[str, Any]]:
         for label, name in RANKINGS
         if (ndcg := facts.metric(f"{name}.ndcg@10")).value is not None
     ]
+    return rows
+
+
+def rankings_by_kind(facts: Facts) -> list[dict[str, Any]]:
+    """Ours beside the popular products for kinds of customers: by what they had done before, and by their group."""
+    parts = {part for name, part in facts.metrics if name == "recommend.ndcg@10" and part != "all"}
+    rows = []
+    for part in sorted(parts):
+        ours, popular = (facts.metric(f"{name}.ndcg@10", part) for name in ("recommend", RANKINGS[-1][1]))
+        rows.append(
+            {
+                "label": part.partition("=")[2],
+                "users": facts.metric("recommend.users", part).value,
+                "ndcg": ours,
+                "hits": facts.metric("recommend.hit_rate@10", part),
+                "popular": popular,
+            }
+        )
     return rows
 
 

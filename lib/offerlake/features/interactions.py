@@ -59,6 +59,7 @@ def interactions(
         .agg(
             (F.sum("part") / F.lit(_UNIT)).alias("weight"),
             F.sum((F.col("event_type") == "purchase").cast("int")).alias("purchases"),
+            F.min("time").alias("first_time"),
             F.max("time").alias("last_time"),
         )
         .where(F.col("weight") > 0)

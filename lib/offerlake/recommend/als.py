@@ -24,6 +24,12 @@ def ratings(interactions: DataFrame, user_index: DataFrame, product_index: DataF
     )
 
 
+def user_factors(model: ALSModel, user_index: DataFrame) -> DataFrame:
+    """The users' factors by their ids: user_id, features."""
+    factors = model.userFactors.withColumnRenamed("id", "idx")
+    return factors.join(user_index, on="idx", how="inner").select("user_id", "features")
+
+
 def fit(rated: DataFrame, *, settings: RecommendSettings, seed: int) -> ALSModel:
     """Factors that minimise Σ c·(p − uᵀv)² + λ·n·(|u|² + |v|²) with c = 1 + α·weight and p = 1 where weight > 0.
 

@@ -4,29 +4,58 @@ from __future__ import annotations
 
 from datetime import date
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 
-def popularity(interactions: DataFrame, *, as_of: date, days: int) -> DataFrame:
+def popularity(interactions: DataFrame, *, as_of: date, days: int, mode: str) -> DataFrame:
     """How popular products are of late.
 
     With n the users whose last view, cart or purchase of the product lies in [as_of - days, as_of):
     popularity = log(2 + n) / log(2 + the largest n), above 0 to 1: what nobody looked at of late still competes.
+    The appeal, which multiplies what ALS says, is the same; in mode discover it counts the users whose *first* event
+    lies there: milk is popular, but hardly anybody buys it who never did.
 
     Args:
         interactions: The table `interactions` as of that day.
         as_of: The day.
         days: Length of the window.
+        mode: replenish, discover or both.
 
     Returns:
-        product_id, users (bigint), popularity (double); one row a product with interactions.
+        product_id, users (bigint), popularity, appeal (double); one row a product with interactions.
+    """
+    start = F.date_sub(F.lit(as_of), days).cast("timestamp")
+    counted = interactions.groupBy("product_id").agg(
+        F.count_if(F.col("last_time") >= start).alias("users"), F.count_if(F.col("first_time") >= start).alias("new")
+    )
+    largest = counted.agg(F.max("users").alias("most_users"), F.max("new").alias("most_new"))
+
+    def share(number: str, most: str) -> Column:
+        return F.log(F.col(number) + F.lit(2.0)) / F.log(F.col(most) + F.lit(2.0))
+
+    popular = share("users", "most_users")
+    appeal = share("new", "most_new") if mode == "discover" else popular
+    return counted.crossJoin(F.broadcast(largest)).select(
+        "product_id", "users", popular.alias("popularity"), appeal.alias("appeal")
+    )
+
+
+def popularity_in_groups(interactions: DataFrame, of_users: DataFrame, *, as_of: date, days: int) -> DataFrame:
+    """How many users of each group had last to do with a product in [as_of - days, as_of), see `popularity`.
+
+    Args:
+        interactions: The table `interactions` as of that day.
+        of_users: user_id, group: what `features.groups.user_groups` gives.
+        as_of: The day.
+        days: Length of the window.
+
+    Returns:
+        group, product_id, users (bigint).
     """
     recent = F.col("last_time") >= F.date_sub(F.lit(as_of), days).cast("timestamp")
-    counted = interactions.groupBy("product_id").agg(F.count_if(recent).alias("users"))
-    largest = counted.agg(F.max("users").alias("largest"))
-    share = F.log(F.col("users") + F.lit(2.0)) / F.log(F.col("largest") + F.lit(2.0))
-    return counted.crossJoin(F.broadcast(largest)).select("product_id", "users", share.alias("popularity"))
+    seen = interactions.where(recent).join(of_users, on="user_id", how="inner")
+    return seen.groupBy("group", "product_id").agg(F.count(F.lit(1)).alias("users"))
 
 
 def frequency(interactions: DataFrame, *, k: int) -> DataFrame:

@@ -1,9 +1,10 @@
 """One block of users against all products, in NumPy: the scores, what may be shown, and the best of it.
 
 score = own_weight · log(1 + weight)   where the user has bought the product, else 0
-      + popularity · uᵀv               where the user has factors, else popularity alone
+      + appeal · uᵀv                   where the user has factors, else popularity alone
 
-Multiplying by popularity (of late, 0 to 1) is what makes plain ALS beat popularity on products new to a household.
+Multiplying by appeal (popularity of late, 0 to 1; in mode discover that among users who had not had the product) is
+what makes plain ALS beat popularity on products new to a household.
 What may not be shown is left out before the best are taken, so that filters never shorten a list that could be full.
 """
 
@@ -19,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from offerlake.config import RecommendSettings
+from offerlake.recommend.nearest import Nearest
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -56,6 +58,7 @@ class Rule:
         per_category: Products of one top category at most in a user's list; None: any number.
         personal: Whether users' factors count; if not, everybody gets what is popular, and last what nobody
             has touched.
+        in_groups: Whether what is popular is so in the user's group.
         price_band: Of what a user has not bought only prices between so many times the mean price of what he bought
             come; products without a price do, and everything does for users without a purchase. None: all prices.
     """
@@ -68,6 +71,7 @@ class Rule:
     per_category: int | None = None
     price_band: tuple[float, float] | None = None
     personal: bool = True
+    in_groups: bool = True
 
     @classmethod
     def of(cls, settings: RecommendSettings, *, own_weight: float, scoped: int = 1) -> Rule:
@@ -89,23 +93,33 @@ class Catalogue:
 
     Attributes:
         ids: product_id, one a product, ascending.
-        factors: Products × rank, already multiplied by popularity.
-        popularity: Products, 0 to 1.
+        factors: Products × rank, already multiplied by appeal.
+        popular: 1 + groups × products, 0 to about 1: how popular products are among all, and in each group.
         place: Number of a product (idx) to its place in `ids`, −1: not among them.
         category: Products: a number for each top category.
         price: Products, NaN: not known.
         content: Products: whether factors and popularity are those of products that are like it.
         scopes: Id of an offer to the places of the products that it is limited to, ascending.
+        groups: Names of the groups of users in which `popular` tells what is.
+        nearest: What finds products for users' factors without looking at all; None: all are looked at.
     """
 
     ids: pa.StringArray
     factors: Floats
-    popularity: Floats
+    popular: Floats
     place: Ints
     category: Ints
     price: Floats
     content: Bools
     scopes: Mapping[str, Ints] = field(default_factory=dict)
+    groups: tuple[str, ...] = ()
+    nearest: Nearest | None = None
+
+    @property
+    def popularity(self) -> Floats:
+        """Of each product, among all users."""
+        among_all: Floats = self.popular[0]
+        return among_all
 
     def places(self, numbers: Ints) -> Ints:
         """Places of products by their numbers, −1: not among them."""
@@ -117,8 +131,8 @@ class Pool:
     """The best of a block's users: what a second stage orders.
 
     Attributes:
-        block: What `best_of_block` gets, with what was merely looked at, and `purchases` and `days` (since the last
-            event) of each pair.
+        block: What `best_of_block` gets, with what was merely looked at, and `purchases`, `days` (since the last
+            event) and `age` (since the first) of each pair.
         products: The catalogue.
         users: Their ids, ascending.
         known: Users: whether they have factors.
@@ -155,9 +169,9 @@ def best_of_block(
     """Scores one block of users.
 
     Args:
-        block: Rows of three kinds, in any order, each with a `user_id`: `wanted` is true of users to be scored, a
-            user's factors are `features`, and a purchase has `product` (its number) and `weight`. Factors and
-            purchases of other users are passed over.
+        block: Rows of three kinds, in any order, each with a `user_id`: `wanted` is true of users to be scored, who
+            may have a `group`, a user's factors are `features`, and a purchase has `product` (its number) and
+            `weight`. Factors and purchases of other users are passed over.
         products: The catalogue.
         rule: What is shown.
         second: What orders the best again; the score is what it gives then. None: nothing.
@@ -232,6 +246,7 @@ class _Scores:
         rule: What is shown.
         known: Users: whether they have factors.
         factors: Those users' factors.
+        group: Users: the row of `products.popular` that is theirs.
         row: User of each purchase; strip by strip, in each by user.
         column: Its product's place.
         bonus: What it adds to the score.
@@ -243,6 +258,7 @@ class _Scores:
     rule: Rule
     known: Bools
     factors: Floats
+    group: Ints
     row: Ints
     column: Ints
     bonus: Floats
@@ -252,7 +268,12 @@ class _Scores:
     @classmethod
     def of(cls, block: pa.Table, products: Catalogue, rule: Rule) -> tuple[pa.StringArray, _Scores]:
         """Reads a block, see `best_of_block`: the ids of its users, and their scores."""
-        names = block.filter(block["wanted"].is_valid())["user_id"].combine_chunks().sort()
+        wanted = block.filter(block["wanted"].is_valid()).sort_by("user_id")
+        names = wanted["user_id"].combine_chunks()
+        group = np.zeros(len(names), dtype=np.int64)
+        if products.groups and rule.in_groups:
+            among = pa.array(products.groups, pa.string())
+            group = pc.index_in(wanted["group"], among).fill_null(-1).to_numpy().astype(np.int64) + 1
 
         def rows_of(some: pa.Table) -> tuple[Ints, Bools]:
             row = pc.index_in(some["user_id"], names).fill_null(-1).to_numpy().astype(np.int64)
@@ -277,7 +298,7 @@ class _Scores:
             low, high = (usual * np.float32(times) for times in rule.price_band)
         order = np.lexsort((row, column // _STRIP))
         bonus = (rule.own_weight * np.log1p(weight)).astype(np.float32)
-        scores = cls(products, rule, known, factors, row[order], column[order], bonus[order], low, high)
+        scores = cls(products, rule, known, factors, group, row[order], column[order], bonus[order], low, high)
         return names, scores
 
     def __len__(self) -> int:
@@ -293,6 +314,7 @@ class _Scores:
             self.rule,
             self.known[rows],
             self.factors[np.cumsum(self.known)[rows][self.known[rows]] - 1],
+            self.group[rows],
             place[self.row[there]],
             self.column[there],
             self.bonus[there],
@@ -308,11 +330,12 @@ class _Scores:
         products = Catalogue(
             ids=whole.ids.take(pa.array(some)),
             factors=whole.factors[some],
-            popularity=whole.popularity[some],
+            popular=whole.popular[:, some],
             place=there[whole.place],
             category=whole.category[some],
             price=whole.price[some],
             content=whole.content[some],
+            groups=whole.groups,
         )
         column = there[self.column]
         order = np.lexsort((self.row, column // _STRIP))[np.count_nonzero(column < 0) :]
@@ -359,10 +382,9 @@ class _Scores:
         """The scores of some products without what was bought, users × products."""
         if len(self.factors) and len(self.factors) == len(self):
             return self.factors @ self.products.factors[some].T
-        popularity = self.products.popularity[some]
+        scores = self.products.popular[self.group, some]
         if not self.rule.personal:
-            popularity = np.where(self.products.content[some], np.float32(0), popularity)
-        scores = np.tile(popularity, (len(self), 1))
+            scores[:, self.products.content[some]] = 0
         if len(self.factors):
             scores[self.known] = self.factors @ self.products.factors[some].T
         return scores
@@ -451,15 +473,20 @@ class _Held:
 def _best(scores: _Scores, n: int, *, most: int | None) -> _Chosen:
     """Each user's n best products, of one category not more than `most`.
 
-    First are looked at as many as are wanted, or twice that where a category is limited, and only those above a guess;
-    then, for the users whose list is not full of these, all.
+    First are looked at as many as are wanted, or twice that where a category is limited, and only those above a guess,
+    or those that an index finds; then, for the users whose list is not full of these, all.
     """
     size = len(scores.products.ids)
     looked = min(size + 1, n if most is None else _SPARE * n)  # with one more than there are, all are found
-    rows, some, least = np.arange(len(scores)), scores, scores.guess(looked)
+    rows, some = np.arange(len(scores)), scores
+    if scores.products.nearest is None or not len(scores.factors):
+        least = scores.guess(looked)
+        found = _largest(some, looked, least=least)
+    else:
+        least = np.zeros(len(scores), dtype=np.float32)
+        found = _near(some, looked, scores.products.nearest)
     parts = []
     while True:
-        found = _largest(some, looked, least=least)
         exhausted = (np.bincount(found.who, minlength=len(some)) < looked) & (least == -np.inf)
         if most is not None:
             found = _thinned(found, n, category=scores.products.category, most=most)
@@ -471,6 +498,7 @@ def _best(scores: _Scores, n: int, *, most: int | None) -> _Chosen:
         looked = looked if most is None else min(size + 1, looked * _FURTHER)
         rows = rows[~done]
         some, least = scores.some(rows), np.full(len(rows), -np.inf, dtype=np.float32)
+        found = _largest(some, looked, least=least)
 
 
 def _largest(scores: _Scores, k: int, *, least: Floats) -> _Chosen:
@@ -479,6 +507,29 @@ def _largest(scores: _Scores, k: int, *, least: Floats) -> _Chosen:
     held = _Held(len(scores), k, size=size, own_first=scores.rule.mode == "replenish")
     for begin in range(0, size, _STRIP):
         scores.add_strip(begin, min(size, begin + _STRIP), least=np.maximum(least, held.least), held=held)
+    return held.best()
+
+
+def _near(scores: _Scores, k: int, nearest: Nearest) -> _Chosen:
+    """Each user's k best of what he bought and of those that an index finds; of users without factors none."""
+    size = len(scores.products.ids)
+    held = _Held(len(scores), k, size=size, own_first=scores.rule.mode == "replenish")
+    row, column = scores.row, scores.column
+    known = scores.known[row]
+    order = np.flatnonzero(known)[np.argsort(row[known], kind="stable")]
+    row, column, bonus = row[order], column[order], scores.bonus[order]
+    place = np.cumsum(scores.known) - 1
+    if scores.rule.mode != "discover":
+        points = np.einsum("nr,nr->n", scores.factors[place[row]], scores.products.factors[column])
+        held.add(row, column, points + bonus, own=True)
+    which, points = nearest(scores.factors, k)
+    who = np.repeat(np.flatnonzero(scores.known), which.shape[1])
+    which, points = which.ravel(), points.ravel()
+    fits = (which >= 0) & ~np.isin(who * size + which, row * size + column)
+    if scores.low is not None and scores.high is not None:
+        price = scores.products.price[which]
+        fits &= ~((price < scores.low[who]) | (price > scores.high[who]))
+    held.add(who[fits], which[fits], points[fits], own=False)
     return held.best()
 
 

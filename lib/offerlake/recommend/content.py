@@ -12,7 +12,8 @@ attribute-to-feature mappings for cold-start recommendations", the mapping by k 
 
     v = Σ s·vᵢ / Σ s                       popularity = Σ s·popularityᵢ / k
 
-The popularity is their weighted mean times their mean similarity: the less they are alike, the less is expected of it.
+The popularity, and likewise the appeal, is their weighted mean times their mean similarity: the less they are alike,
+the less is expected of it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from offerlake.categories import levels
 from offerlake.config import ContentSettings
 from offerlake.recommend.blocks import Floats, Ints, matrix
 
-DDL = "product_id string, features array<float>, popularity double"
+DDL = "product_id string, features array<float>, popularity double, appeal double"
 _WEIGHTS = {"words": 0.5, "levels": 0.3, "brand": 0.1}
 """Of the parts: words tell products of one category apart; what is alike in brand or price only is not alike."""
 _PRICE = 0.1
@@ -63,11 +64,11 @@ def untouched(
         known: What `known_products` gives.
         product_factors: id, features: `ALSModel.itemFactors`.
         product_index: product_id, idx.
-        popularity: product_id, popularity.
+        popularity: What `baselines.popularity` gives.
         settings: Whether, how many neighbours, and the similarity that the nearest has to have at least.
 
     Returns:
-        product_id, features, popularity; None: not enabled, or nothing to learn from or for.
+        product_id, features, popularity, appeal; None: not enabled, or nothing to learn from or for.
     """
     if not settings.enabled:
         return None
@@ -75,7 +76,11 @@ def untouched(
         product_factors.withColumnRenamed("id", "idx")
         .join(product_index, on="idx", how="inner")
         .join(popularity, on="product_id", how="left")
-        .select("product_id", "features", F.coalesce("popularity", F.lit(0.0)).alias("popularity"))
+        .select(
+            "product_id",
+            "features",
+            *[F.coalesce(name, F.lit(0.0)).alias(name) for name in ("popularity", "appeal")],
+        )
     )
     if known.join(rated, on="product_id", how="left_anti").isEmpty():
         return None
@@ -146,7 +151,7 @@ class Shelf:
 
     Attributes:
         factors: Products with × rank.
-        popularity: Of those, 0 to 1.
+        popularity: Popularity and appeal of those, 0 to 1; products with × 2.
         like: Products with × words: their vectors.
         vectors: Descriptions of products without × words: of products that are described alike there is one.
         ids: product_id of those without.
@@ -162,7 +167,7 @@ class Shelf:
 
     @classmethod
     def of(cls, rows: pa.Table) -> Shelf:
-        """Of products by id: product_id, price, vector; features and popularity null where there are none."""
+        """Of products by id: product_id, price, vector; features, popularity and appeal null where there are none."""
         has = rows["features"].is_valid().to_numpy()
         whole = vectors(rows)
         rated = rows.filter(pa.array(has))
@@ -173,7 +178,7 @@ class Shelf:
         order = np.argsort(row, kind="stable")
         return cls(
             factors=matrix(rated["features"], len(rated)),
-            popularity=rated["popularity"].to_numpy(),
+            popularity=np.column_stack([rated[name].to_numpy() for name in ("popularity", "appeal")]),
             like=whole[has],
             vectors=new[first],
             ids=rows["product_id"].combine_chunks().filter(pa.array(~has)).take(pa.array(order)),
@@ -181,7 +186,7 @@ class Shelf:
         )
 
     def block(self, number: int, settings: ContentSettings) -> pa.RecordBatch:
-        """The factors and popularity of some products without, of those that are like enough to any with."""
+        """The factors, popularity and appeal of some products without, of those that are like enough to any with."""
         begin, end = number * _BLOCK, (number + 1) * _BLOCK
         first, last = np.searchsorted(self.row, [begin, end])
         alike = self.like @ self.vectors[begin:end].toarray().T.copy()
@@ -189,7 +194,7 @@ class Shelf:
         row = self.row[first:last] - begin
         fits = near[row, 0] >= settings.least
         which, near = which[row[fits]], near[row[fits]]
-        popularity = (near * self.popularity[which]).mean(axis=1)
+        popularity, appeal = (near[..., None] * self.popularity[which]).mean(axis=1).T
         share = near / near.sum(axis=1, keepdims=True)
         factors = np.einsum("nk,nkr->nr", share, self.factors[which]).astype(np.float32)
         ends = pa.array(np.arange(len(factors) + 1) * self.factors.shape[1], pa.int32())
@@ -197,8 +202,9 @@ class Shelf:
             self.ids[first:last].filter(pa.array(fits)),
             pa.ListArray.from_arrays(ends, pa.array(factors.ravel())),
             pa.array(popularity),
+            pa.array(appeal),
         ]
-        return pa.RecordBatch.from_arrays(columns, names=["product_id", "features", "popularity"])
+        return pa.RecordBatch.from_arrays(columns, names=["product_id", "features", "popularity", "appeal"])
 
 
 def _nearest(alike: Floats, k: int) -> tuple[Ints, npt.NDArray[np.float64]]:

@@ -12,12 +12,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from offerlake.config import RecommendSettings
-from offerlake.recommend.als import fit, ratings
-from offerlake.recommend.baselines import frequency, popularity
-from offerlake.recommend.blocks import Catalogue, Floats, Rule, SecondStage
+from offerlake.recommend.als import fit, ratings, user_factors
+from offerlake.recommend.baselines import frequency, popularity, popularity_in_groups
+from offerlake.recommend.blocks import Floats, Rule, SecondStage
 from offerlake.recommend.content import untouched
 from offerlake.recommend.rerank import Ranker, beside, features, traits
-from offerlake.recommend.topn import catalogue, pools, recommend, showable
+from offerlake.recommend.topn import Scorer, catalogue, showable
 
 
 def bought_after(before: DataFrame, order_lines: DataFrame, *, cut: date, as_of: date, mode: str) -> DataFrame:
@@ -51,18 +51,14 @@ class Stage:
     """The first stage as of a day in the past.
 
     Attributes:
-        before: The table `interactions` as of the day.
-        model: ALS, fitted on it.
-        user_index: user_id, idx.
-        product_index: product_id, idx.
-        products: What may be shown.
+        scorer: What it makes lists of.
+        model: ALS, fitted on what was known then.
+        days: Of late, see `popularity`.
     """
 
-    before: DataFrame
+    scorer: Scorer
     model: ALSModel
-    user_index: DataFrame
-    product_index: DataFrame
-    products: Catalogue
+    days: int
 
     @classmethod
     def of(
@@ -73,6 +69,7 @@ class Stage:
         user_index: DataFrame,
         product_index: DataFrame,
         products: DataFrame,
+        groups: DataFrame | None,
         settings: RecommendSettings,
         seed: int,
     ) -> Stage:
@@ -84,48 +81,36 @@ class Stage:
             user_index: user_id, idx.
             product_index: product_id, idx.
             products: What `known_products` gives as of `cut`.
+            groups: What `user_groups` gives as of `cut`.
             settings: As for `candidates`.
             seed: Of ALS.
         """
         model = fit(ratings(before, user_index, product_index), settings=settings, seed=seed)
-        popular = popularity(before, as_of=cut, days=settings.popularity_days)
+        popular = popularity(before, as_of=cut, days=settings.popularity_days, mode=settings.mode)
         listed = catalogue(
             model.itemFactors,
             product_index,
             popular,
             showable(products, blocked=settings.blocked_categories),
             untouched=untouched(products, model.itemFactors, product_index, popular, settings=settings.content),
+            in_groups=None
+            if groups is None
+            else popularity_in_groups(before, groups, as_of=cut, days=settings.popularity_days),
+            approximate=settings.approximate,
+            seed=seed,
         )
-        return cls(before, model, user_index, product_index, listed)
+        scorer = Scorer(before, user_factors(model, user_index), product_index, listed, groups)
+        return cls(scorer, model, settings.popularity_days)
 
     def recommend(self, users: DataFrame, rules: Sequence[Rule], second: SecondStage | None = None) -> DataFrame:
-        """What `topn.recommend` gives, a row a product: rule, user_id, product_id, rank (from 1)."""
-        made = recommend(
-            users,
-            self.before,
-            user_factors=self.model.userFactors,
-            user_index=self.user_index,
-            product_index=self.product_index,
-            products=self.products,
-            rules=rules,
-            second=second,
-        )
+        """What `Scorer.recommend` gives, a row a product: rule, user_id, product_id, rank (from 1)."""
+        made = self.scorer.recommend(users, rules, second)
         placed = made.select("rule", "user_id", F.posexplode("items.product_id").alias("place", "product_id"))
         return placed.select("rule", "user_id", "product_id", (F.col("place") + 1).alias("rank"))
 
     def pools(self, users: DataFrame, rule: Rule, size: int) -> DataFrame:
-        """What `topn.pools` gives, with `rerank.features`."""
-        return pools(
-            users,
-            self.before,
-            user_factors=self.model.userFactors,
-            user_index=self.user_index,
-            product_index=self.product_index,
-            products=self.products,
-            rule=rule,
-            size=size,
-            described=partial(features, of_products=self._traits),
-        )
+        """What `Scorer.pools` gives, with `rerank.features`."""
+        return self.scorer.pools(users, rule, size, partial(features, of_products=self._traits))
 
     def ranker(self, trees: bytes, size: int) -> Ranker:
         """A second stage with trees that were learnt before."""
@@ -134,7 +119,7 @@ class Stage:
     @cached_property
     def _traits(self) -> Floats:
         """How its products are bought: collected once for what learns and what ranks."""
-        return beside(self.products, traits(self.before))
+        return beside(self.scorer.products, traits(self.scorer.interactions, days=self.days))
 
 
 @dataclass(frozen=True)
@@ -144,8 +129,8 @@ class Contenders:
     Attributes:
         ours: Weight of own purchases to what `candidates` would have with it; 0 is ALS alone, but in mode replenish.
         baselines: By the names their metrics have: `recommend.popularity`, the same for everybody but for the mode's
-            filter; `recommend.own`, the user's most bought (not in discover); `recommend.als`, ALS alone (in
-            replenish).
+            filter; `recommend.popularity_in_groups`, the same for a group (where there are any); `recommend.own`, the
+            user's most bought (not in discover); `recommend.als`, ALS alone (in replenish).
         made: What all but `recommend.own` are parts of; it is cached: unpersist it in the end.
     """
 
@@ -168,10 +153,12 @@ def contenders(users: DataFrame, stage: Stage, *, settings: RecommendSettings) -
     if settings.mode == "replenish":
         plain = replace(plain, mode="both")
         rules["recommend.als"] = plain
-    rules["recommend.popularity"] = replace(plain, personal=False)
+    rules["recommend.popularity"] = replace(plain, personal=False, in_groups=False)
+    if stage.scorer.products.groups:
+        rules["recommend.popularity_in_groups"] = replace(plain, personal=False)
     made = stage.recommend(users, list(rules.values())).cache()
     by_name = {name: made.where(F.col("rule") == number).drop("rule") for number, name in enumerate(rules)}
     baselines = {name: frame for name, frame in by_name.items() if isinstance(name, str)}
     if settings.mode != "discover":
-        baselines["recommend.own"] = frequency(stage.before, k=settings.n)
+        baselines["recommend.own"] = frequency(stage.scorer.interactions, k=settings.n)
     return Contenders({weight: by_name[weight] for weight in weights}, baselines, made)

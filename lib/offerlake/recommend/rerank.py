@@ -23,11 +23,11 @@ from offerlake.config import RerankSettings
 from offerlake.randomness import uniform
 from offerlake.recommend.blocks import Bools, Catalogue, Floats, Ints, Pool, matrix, rank_within, usual_price
 
-TRAITS = ("buyers", "repeats", "purchases")
+TRAITS = ("buyers", "repeats", "purchases", "newcomers")
 """What is known of a product, see `traits`."""
 FEATURES = (
     "score", "place", "own", "known", "popularity",
-    "pair_weight", "pair_purchases", "pair_days", "pair_share",
+    "pair_weight", "pair_purchases", "pair_days", "pair_share", "pair_cycle", "pair_due",
     "user_products", "user_weight", "user_purchases", "user_days",
     "category_share", "category_days", "price_ratio",
     *(f"product_{name}" for name in TRAITS),
@@ -39,21 +39,25 @@ _LEAST = 20  # bought ones, and others, without which nothing is learnt
 _HESSIAN = 5  # Σ p·(1 − p) of a leaf at least: about so many bought ones
 
 
-def traits(interactions: DataFrame) -> DataFrame:
+def traits(interactions: DataFrame, *, days: int) -> DataFrame:
     """How products are bought.
 
     Args:
         interactions: The table `interactions` as of a day.
+        days: Length of the window before it in which who takes a product up is new.
 
     Returns:
         product_id; buyers: log(1 + users who bought it); repeats: the share of them who did more than once;
-        purchases: of a buyer, in the mean. One row a product that was bought.
+        purchases: of a buyer, in the mean; newcomers: log(1 + buyers whose first event with it lies in the window).
+        One row a product that was bought.
     """
+    recent = F.col("first_time") >= F.date_sub("as_of", days).cast("timestamp")
     bought = interactions.where(F.col("purchases") > 0)
     return bought.groupBy("product_id").agg(
         F.log1p(F.count("user_id")).alias("buyers"),
         F.avg((F.col("purchases") > 1).cast("double")).alias("repeats"),
         F.avg("purchases").alias("purchases"),
+        F.log1p(F.count_if(recent)).alias("newcomers"),
     )
 
 
@@ -98,8 +102,10 @@ def features(pool: Pool, of_products: Floats) -> Floats:
     """What the trees see: products of the pool × FEATURES, NaN where there is nothing to tell.
 
     `pair_…` is what the user had to do with the product (the weight of `interactions`, purchases, days since the last
-    event, its share of his weight), `user_…` with all products, `category_…` with its top category. A price's ratio is
-    to the mean price of what he bought, as a logarithm.
+    event, its share of his weight), `user_…` with all products, `category_…` with its top category. A pair's cycle is
+    the mean of the days between purchases, where there are two or more: (first event to last) / (purchases − 1); `due`
+    is the days since the last in such cycles, 1 where it is time again. A price's ratio is to the mean price of what he
+    bought, as a logarithm.
     """
     seen, users = _Seen.of(pool), len(pool.users)
     products, category = pool.products, pool.products.category
@@ -119,6 +125,8 @@ def features(pool: Pool, of_products: Floats) -> Floats:
             products.popularity[pool.which],
             *(_taken(values, at_pair, met) for values in (seen.weight, seen.purchases, seen.days)),
             _taken(seen.weight, at_pair, met) / weights[pool.who],
+            cycle := _taken(seen.cycle, at_pair, met),
+            _taken(seen.days, at_pair, met) / cycle,
             number[pool.who],
             weights[pool.who],
             bought[pool.who],
@@ -143,6 +151,7 @@ class _Seen:
         weight: Of `interactions`.
         purchases: Likewise.
         days: Since the last event.
+        cycle: Days between purchases, NaN with fewer than two.
     """
 
     row: Ints
@@ -151,6 +160,7 @@ class _Seen:
     weight: Floats
     purchases: Floats
     days: Floats
+    cycle: Floats
 
     @classmethod
     def of(cls, pool: Pool) -> _Seen:
@@ -160,8 +170,12 @@ class _Seen:
         pair = row * len(pool.products.ids) + column
         order = np.argsort(pair, kind="stable")
         order = order[(row[order] >= 0) & (column[order] >= 0)]
-        numbers = (rows[name].to_numpy().astype(np.float32)[order] for name in ("weight", "purchases", "days"))
-        return cls(row[order], column[order], pair[order], *numbers)
+        weight, purchases, days, age = (
+            rows[name].to_numpy().astype(np.float32)[order] for name in ("weight", "purchases", "days", "age")
+        )
+        with np.errstate(divide="ignore", invalid="ignore"):
+            cycle = np.where(purchases > 1, (age - days) / (purchases - 1), np.nan).astype(np.float32)
+        return cls(row[order], column[order], pair[order], weight, purchases, days, cycle)
 
     def sums(self, group: Ints, groups: int) -> tuple[Floats, Floats, Floats, Ints]:
         """By group: the weights' and the purchases' sum, the days since the last event (∞: none), and the rows."""
@@ -189,15 +203,15 @@ def _taken(values: Floats, at: Ints, there: Bools) -> Floats:
     return found
 
 
-def drawn(users: DataFrame, *, settings: RerankSettings, seed: int) -> DataFrame:
-    """The users that are learnt from: `settings.users` at most, drawn by id."""
-    return users.orderBy(uniform(seed, "second stage", F.col("user_id")), "user_id").limit(settings.users)
+def drawn(users: DataFrame, *, most: int, seed: int) -> DataFrame:
+    """So many users at most, drawn by id."""
+    return users.orderBy(uniform(seed, "second stage", F.col("user_id")), "user_id").limit(most)
 
 
 def train(pools: DataFrame, truth: DataFrame, *, settings: RerankSettings, seed: int) -> bytes | None:
     """Learns from users' pools as of a day, and what they bought after it.
 
-    They come to the driver: users × `settings.pool` rows of 4 × 19 bytes, 38 MB for 5,000 users and 100.
+    They come to the driver: users × `settings.pool` rows of 4 × 22 bytes, 44 MB for 5,000 users and 100.
 
     Args:
         pools: What `topn.pools` gives, for users that `drawn` gives.

@@ -216,6 +216,7 @@ INTERACTIONS = Table(
         _PRODUCT,
         Col("weight", "double", "sum over events of weight by type × 0.5^(age / half-life), > 0"),
         Col("purchases", "int", "order lines, returns not counted"),
+        Col("first_time", "timestamp", "first event"),
         Col("last_time", "timestamp", "last event"),
     ),
 )
