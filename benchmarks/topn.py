@@ -140,7 +140,7 @@ def run_side(side: str, chosen: argparse.Namespace, place: Path) -> None:
 def main() -> None:
     """Runs both sides, one after the other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, value in {"users": 100_000, "products": 20_000, "rank": 64, "n": 50, "block": 256, "repeats": 3}.items():
+    for name, value in {"users": 100_000, "products": 20_000, "rank": 64, "n": 50, "block": 512, "repeats": 3}.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--dir", type=Path, required=True)
     parser.add_argument("--ours", action="store_true", help="leave Spark ML's own out")

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from pyspark.sql import functions as F
-
 from offerlake import files
 from offerlake.config import Settings
 from offerlake.evaluate.bootstrap import poisson_means
-from offerlake.evaluate.ranking import per_user
 from offerlake.holdout import READS, Holdout
 from offerlake.job import Context, Job, Need, main
 from offerlake.recommend.blocks import Rule
-from offerlake.recommend.rerank import TREES, drawn, train
-
-METRIC = "ndcg@10"
+from offerlake.recommend.rerank import TREES
 
 
 def run(ctx: Context) -> None:
@@ -49,24 +44,14 @@ def _window(ctx: Context, cut: date) -> Holdout | None:
 
 
 def _learnt(ctx: Context, window: Holdout, rule: Rule) -> bytes | None:
-    settings, seed = ctx.settings.recommend.rerank, ctx.settings.run.seed
-    pools = window.stage.pools(drawn(window.buyers, most=settings.users, seed=seed), rule, settings.pool)
-    return train(pools, window.bought, settings=settings, seed=seed)
+    return window.learnt(rule, settings=ctx.settings.recommend.rerank, seed=ctx.settings.run.seed)
 
 
 def _judged(ctx: Context, window: Holdout, rule: Rule, trees: bytes) -> float | None:
     """Notes the metrics of lists with the trees, and by how much NDCG@10 is higher than without; returns that."""
-    ranker = window.stage.ranker(trees, ctx.settings.recommend.rerank.pool)
-    second, first = (
-        per_user(window.stage.recommend(window.buyers, [rule], order).drop("rule"), window.bought, ks=(10,))
-        for order in (ranker, None)
-    )
-    beside = first.select("user_id", F.col(f"`{METRIC}`").alias("without"))
-    together = second.join(beside, on="user_id", how="inner").withColumn(
-        "gain", F.col(f"`{METRIC}`") - F.col("without")
-    )
+    judged = window.gained(rule, trees, pool=ctx.settings.recommend.rerank.pool, ks=(10,))
     samples, seed = ctx.settings.evaluate.bootstrap, ctx.settings.run.seed
-    number, means = poisson_means(together.drop("without"), key="user_id", samples=samples, seed=seed)
+    number, means = poisson_means(judged, key="user_id", samples=samples, seed=seed)
     for name, mean in means.items():
         ctx.metric(f"recommend.rerank.{name}", mean.value, low=mean.low, high=mean.high)
     ctx.metric("recommend.rerank.users", number)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
-from offerlake.config import RecommendSettings
+from offerlake.config import RecommendSettings, RerankSettings
+from offerlake.evaluate.ranking import per_user
 from offerlake.features.catalogue import known_products
 from offerlake.features.groups import user_groups
 from offerlake.features.interactions import interactions
+from offerlake.recommend.blocks import Rule
 from offerlake.recommend.judged import Stage, bought_after
+from offerlake.recommend.rerank import drawn, train
 
 READS = ("user_index", "product_index", "clicks", "order_lines", "products", "users")
 """The tables that a holdout is made of."""
@@ -64,6 +68,29 @@ class Holdout:
         )
         bought = bought_after(before, lines, cut=cut, as_of=until, mode=settings.mode).cache()
         return cls(stage, bought, bought.select("user_id").distinct())
+
+    def learnt(self, rule: Rule, *, settings: RerankSettings, seed: int) -> bytes | None:
+        """The trees of a second stage that has seen this window, see `rerank.train`."""
+        pools = self.stage.pools(drawn(self.buyers, most=settings.users, seed=seed), rule, settings.pool)
+        return train(pools, self.bought, settings=settings, seed=seed)
+
+    def gained(self, rule: Rule, trees: bytes, *, pool: int, ks: Sequence[int]) -> DataFrame:
+        """The metrics of each buyer's list with a second stage, and `gain`: by how much its NDCG is higher with it.
+
+        Args:
+            rule: What is shown.
+            trees: Learnt on another window.
+            pool: Products that they order.
+            ks: As for `per_user`; the gain is of the first.
+        """
+        metric = f"ndcg@{ks[0]}"
+        second, first = (
+            per_user(self.stage.recommend(self.buyers, [rule], order).drop("rule"), self.bought, ks=ks)
+            for order in (self.stage.ranker(trees, pool), None)
+        )
+        beside = first.select("user_id", F.col(f"`{metric}`").alias("_without"))
+        gain = (F.col(f"`{metric}`") - F.col("_without")).alias("gain")
+        return second.join(beside, on="user_id", how="inner").select("*", gain).drop("_without")
 
     def unpersist(self) -> None:
         """Lets go of what is cached."""

@@ -295,6 +295,13 @@ def test_lift_is_over_what_everybody_buys(page: Page) -> None:
     ]
 
 
+def test_for_whom_products_are_found(page: Page) -> None:
+    told = page.text[page.text.index("For whom they are found") :]
+
+    assert re.search(r"10 to 99 products1,5029\.1.%8\.3.% to 9\.9.%26\.1.%2\.1.%", told)
+    assert re.search(r"no product3412\.1.%0\.9.% to 3\.4.%–2\.1.%", told)
+
+
 def test_long_tables_are_cut_and_say_so() -> None:
     many = tuple(Group("model", f"offer{n:03}", "gift", None, "email", 100 - n, 1.0, 2.0) for n in range(30))
 

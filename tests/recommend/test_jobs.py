@@ -137,6 +137,69 @@ def test_every_user_has_candidates_and_the_model_is_judged(
     assert metrics["recommend.own_weight"]["value"] == 0
 
 
+def test_it_is_judged_by_what_users_had_done_before_too(
+    jobs: dict[str, Job], shop: Callable[..., tuple[Settings, Lake]]
+) -> None:
+    more = [("fresh", "tool0", FEBRUARY), ("fresh", "tea0", FEBRUARY), ("a1", "tea1", FEBRUARY)]
+    settings, lake = shop("recommend.popularity_by=[region]", more=more)
+    where = spark_users(lake.spark, {"fresh": "north", "a0": "north", "a1": None})
+    lake.write("users", table("users").select(where))
+
+    run(jobs, "train_als", settings, lake)
+
+    metrics = {(row["name"], row["slice"]): row["value"] for row in lake.read("metrics").collect()}
+    users = {part: value for (name, part), value in metrics.items() if name == "recommend.users"}
+    assert users == {"all": 3, "history=no product": 1, "history=1 to 9 products": 2, "group=north": 2}
+    known, fresh = (metrics["recommend.ndcg@10", f"history={name}"] for name in ("1 to 9 products", "no product"))
+    assert metrics["recommend.ndcg@10", "all"] == pytest.approx((2 * known + fresh) / 3)
+    assert metrics["recommend.popularity_in_groups.ndcg@10", "history=no product"] == fresh, "all there is to go by"
+
+
+def spark_users(spark: SparkSession, regions: dict[str, str | None]) -> DataFrame:
+    """Users of some regions, known since January."""
+    frame = spark.createDataFrame(list(regions.items()), "user_id string, region string")
+    rest = {
+        column.name: F.lit(None).cast(column.type)
+        for column in table("users").columns
+        if column.name not in {"user_id", "region", "arrived_at"}
+    }
+    return frame.withColumns({"arrived_at": F.lit(JANUARY), **rest})
+
+
+def test_a_fit_may_stay_and_new_events_count_all_the_same(
+    jobs: dict[str, Job], shop: Callable[..., tuple[Settings, Lake]]
+) -> None:
+    settings, lake = shop("recommend.mode=discover", "recommend.refit_days=7")
+    run(jobs, "train_als", settings, lake)
+    later = made.AS_OF + timedelta(days=5)
+    new = [("cold", f"tool{i}", 6.0, 1) for i in range(1, 4)]
+    rated = made.interactions(lake.spark, [*made.tastes(), *new]).withColumn("as_of", F.lit(later))
+    lake.write("interactions", table("interactions").select(rated), where={"as_of": later})
+    features = lake.read("user_features").withColumn("as_of", F.lit(later))
+    lake.write("user_features", features, where={"as_of": later})
+
+    for name in ("train_als", "recommend"):
+        run(jobs, name, settings, lake, as_of=later)
+
+    assert lake.read("models").where("name = 'als'").count() == 1
+    (age,) = lake.read("metrics").where("name = 'recommend.fit_age_days'").select("value").collect()
+    assert age["value"] == 5
+    items = {row["user_id"]: row["items"] for row in lake.read("candidates").where(F.col("as_of") == later).collect()}
+    assert sorted(items) == USERS
+    assert items["a1"][0]["product_id"] == "tea1"
+    assert {item["source"] for item in items["cold"]} == {"als"}, "he has bought since the fit"
+    assert items["cold"][0]["product_id"].startswith("tool")
+
+    much_later = made.AS_OF + timedelta(days=8)
+    lake.write(
+        "interactions",
+        table("interactions").select(rated.withColumn("as_of", F.lit(much_later))),
+        where={"as_of": much_later},
+    )
+    run(jobs, "train_als", settings, lake, as_of=much_later)
+    assert lake.read("models").where("name = 'als'").count() == 2, "too old"
+
+
 def test_too_early_to_judge_is_null_not_a_failure(
     jobs: dict[str, Job], shop: Callable[..., tuple[Settings, Lake]]
 ) -> None:

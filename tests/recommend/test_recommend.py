@@ -11,13 +11,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
 
-from offerlake.config import RecommendSettings, Settings
+from offerlake.config import ApproximateSettings, RecommendSettings, Settings
 from offerlake.errors import DataError
+from offerlake.features.groups import user_groups
 from offerlake.recommend.als import fit, ratings, user_factors
-from offerlake.recommend.baselines import frequency, popularity
+from offerlake.recommend.baselines import frequency, popularity, popularity_in_groups
 from offerlake.recommend.blocks import Catalogue, Rule, best_of_block
 from offerlake.recommend.judged import Stage, bought_after, contenders
+from offerlake.recommend.nearest import Nearest
 from offerlake.recommend.topn import Scorer, _blocks, catalogue, showable
 from recommend import made
 
@@ -331,6 +334,92 @@ def test_the_best_are_those_of_a_plain_loop(
         for offer, places in products.scopes.items():
             wanted = naive(people, products, replace(rule, n=2, per_category=None), among=places)
             assert of_offer[offer] == wanted[row["user_id"]]
+
+
+def test_an_index_that_looks_at_all_lists_finds_the_same_and_one_that_does_not_is_told_of() -> None:
+    random = np.random.default_rng(3)
+    size, rank = 600, 8
+    products = Catalogue(
+        ids=pa.array([f"p{i:03}" for i in range(size)]),
+        factors=random.standard_normal((size, rank), dtype=np.float32),
+        popular=random.random((1, size), dtype=np.float32),
+        place=np.arange(size),
+        category=random.integers(0, 5, size),
+        price=random.integers(1, 60, size).astype(np.float32),
+        content=np.zeros(size, dtype=bool),
+    )
+    people = [
+        User(
+            f"u{i:02}",
+            None if i == 3 else random.standard_normal(rank).tolist(),
+            dict.fromkeys(random.choice(size, 5, replace=False).tolist(), 1.0),
+        )
+        for i in range(40)
+    ]
+    all_lists, few = (
+        replace(
+            products,
+            nearest=Nearest.of(products.factors, ApproximateSettings(enabled=True, probes=probes, found=4), seed=1),
+        )
+        for probes in (200, 20)
+    )
+    for mode in ("replenish", "discover", "both"):
+        for band, most in ((None, None), ((0.5, 2.0), 3)):
+            rule = Rule(8, mode, 0.5, 64, 1, most, band)
+            exact = shown(told(people), products, rule)
+            for user, items in shown(told(people), all_lists, rule).items():
+                assert [(i["product_id"], i["source"]) for i in items] == [
+                    (i["product_id"], i["source"]) for i in exact[user]
+                ]
+                assert [i["score"] for i in items] == pytest.approx([i["score"] for i in exact[user]], abs=2e-5)
+            found = shown(told(people), few, rule)
+            assert all(len(found[user]) == len(items) for user, items in exact.items()), "who has too few sees all"
+            assert found["u03"] == exact["u03"], "nobody without factors uses it"
+            kept = np.mean(
+                [len({i["product_id"] for i in found[u]} & {i["product_id"] for i in exact[u]}) for u in exact]
+            )
+            assert 4 < kept < 8
+
+
+def test_a_user_without_events_gets_what_is_popular_among_users_like_him(
+    spark: SparkSession, small: RecommendSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of 60 northern users have tea, all of 140 southern ones soap; salt is known to 20 of each."""
+    monkeypatch.setattr("offerlake.recommend.topn._PRIOR", 24)
+    rows = [(f"n{i}", "tea", 6.0, 1) for i in range(60)] + [(f"s{i}", "soap", 6.0, 1) for i in range(140)]
+    rows += [(f"{side}{i}", "salt", 6.0, 1) for side in "ns" for i in range(20)]
+    frame = made.interactions(spark, rows)
+    users = spark.createDataFrame(
+        [(f"n{i}", "north") for i in range(80)] + [(f"s{i}", "south") for i in range(150)] + [("who", None)],
+        "user_id string, region string",
+    ).withColumn("arrived_at", F.lit(datetime(2025, 1, 1, tzinfo=UTC)))
+    groups = user_groups(users, by=["region"], as_of=made.AS_OF)
+    assert groups is not None
+    assert user_groups(users, by=[], as_of=made.AS_OF) is None
+    user_index, product_index = made.index(spark, frame, "user_id"), made.index(spark, frame, "product_id")
+    model = fit(ratings(frame, user_index, product_index), settings=small, seed=7)
+    products = catalogue(
+        model.itemFactors,
+        product_index,
+        popularity(frame, as_of=made.AS_OF, days=28, mode="both"),
+        made.shown(product_index),
+        in_groups=popularity_in_groups(frame, groups, as_of=made.AS_OF, days=28),
+    )
+    scorer = Scorer(frame, user_factors(model, user_index), product_index, products, groups)
+    wanted = spark.createDataFrame([(user,) for user in ("n79", "s149", "who")], "user_id string")
+
+    rule = Rule(2, "both", 1.0, 8)
+    rows_of = scorer.recommend(wanted, [rule, replace(rule, in_groups=False)]).collect()
+
+    lists = {(row["rule"], row["user_id"]): [item["product_id"] for item in row["items"]] for row in rows_of}
+    assert products.groups == ("north", "south")
+    assert lists[0, "n79"] == ["tea", "salt"]
+    assert lists[0, "s149"] == ["soap", "salt"]
+    assert lists[0, "who"] == ["soap", "tea"], "of no known region"
+    assert all(lists[1, user] == ["soap", "tea"] for user in ("n79", "s149", "who"))
+    # Of 240 pairs 80 are northern: (60 + 24·60/240) / (80 + 24) of 240 are 152.3, against 60 of everybody's.
+    tea = products.ids.to_pylist().index("tea")
+    assert products.popular[1, tea] == pytest.approx(np.log(2 + 240 * 66 / 104) / np.log(142), abs=1e-6)
 
 
 def test_out_of_stock_and_blocked_categories_are_not_recommended(spark: SparkSession) -> None:

@@ -39,7 +39,7 @@ _UNITS = 1e5  # of a score's points in 1: float32 has about seven digits, and su
 _STRIP = 2048  # products whose scores are made at once: with 256 users two megabytes, what a core keeps near
 _SAMPLE = 1024  # products whose scores say where a user's best are likely to begin
 _HELD = 8  # times as many candidates as are wanted are held before all but the best go
-_SPARE = 2  # times as many products as are wanted are looked at where a category may have only some of them
+_SPARE = 1.5  # times as many products as are wanted are looked at where a category may have only some of them
 _FURTHER = 8  # times as many as that, for users whose list is not full then
 _FIRST = 1 << 33  # units of points that put bought products above all others; scores stay below 40,000
 _NONE = np.iinfo(np.int64).min
@@ -477,7 +477,7 @@ def _best(scores: _Scores, n: int, *, most: int | None) -> _Chosen:
     or those that an index finds; then, for the users whose list is not full of these, all.
     """
     size = len(scores.products.ids)
-    looked = min(size + 1, n if most is None else _SPARE * n)  # with one more than there are, all are found
+    looked = min(size + 1, n if most is None else int(_SPARE * n))  # with one more than there are, all are found
     rows, some = np.arange(len(scores)), scores
     if scores.products.nearest is None or not len(scores.factors):
         least = scores.guess(looked)

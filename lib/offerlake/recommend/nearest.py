@@ -64,6 +64,6 @@ class Nearest:
         import faiss
 
         faiss.omp_set_num_threads(1)  # each task has one core
-        index = faiss.deserialize_index(np.frombuffer(self.index, dtype=np.uint8))
+        index: Any = faiss.deserialize_index(np.frombuffer(self.index, dtype=np.uint8))
         index.nprobe = self.probes
         return index
