@@ -4,11 +4,12 @@
 
 Runs the pipeline as far as it is needed, then makes lists of 100 products as of four weeks before the end, in both
 modes. `full` is what the stage would have shown: with the weight of own purchases that the four weeks before chose, and
-with its second stage where one that was learnt on the four weeks before those was better on them. `trees` are the lists
-with the second stage, used or not, `first` those without (as `train_als` judges them: with the weight of own purchases
-that the other half of the households chose), `als` the scores uᵀv alone, `popular` the products of the last four weeks,
-`popular_ever` those of all time, `own` what the household bought most often. Prints each claim as a paired difference
-of means over households with its 95 % interval, and ends with exit code 1 where one that is claimed includes 0.
+with its second stage where one that was learnt on the four weeks before those was shown to be better on them. `trees`
+are the lists with the second stage, used or not, `first` those without (as `train_als` judges them: with the weight of
+own purchases that the other half of the households chose), `als` the scores uᵀv alone, `popular` the products of the
+last four weeks, `popular_ever` those of all time, `own` what the household bought most often. Prints each claim as a
+paired difference of means over households with its 95 % interval, and ends with exit code 1 where one that is claimed
+includes 0.
 """
 
 from __future__ import annotations
@@ -85,11 +86,12 @@ def judged_ways(lake: Lake, settings: Settings, mode: str) -> dict[str, DataFram
     ways["full"] = judged(stage.recommend(buyers, [rule]).drop("rule"))
     trees = before.learnt(rule, settings=ours.rerank, seed=seed)
     assert trees is not None
-    gain = earlier.gained(rule, trees, pool=ours.rerank.pool, ks=(10,)).agg(F.avg("gain")).first()
+    compared = earlier.gained(rule, trees, pool=ours.rerank.pool, ks=(10,)).select("user_id", "gain")
+    gain = poisson_means(compared, key="user_id", samples=SAMPLES, seed=seed)[1]["gain"]
     trees = earlier.learnt(rule, settings=ours.rerank, seed=seed)
     assert trees is not None
     ways["trees"] = window.gained(rule, trees, pool=ours.rerank.pool, ks=(10, N)).drop("gain").cache()
-    if gain is not None and gain[0] > 0:
+    if gain.low is not None and gain.low > 0:
         ways["full"] = ways["trees"]
     sys.stderr.write(f"{mode}: own weight {rule.own_weight}, gain of the trees on the window before {gain}\n")
     plain = replace(rule, mode="discover" if mode == "discover" else "both", own_weight=0.0)

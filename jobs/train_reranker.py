@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 from offerlake import files
 from offerlake.config import Settings
-from offerlake.evaluate.bootstrap import poisson_means
+from offerlake.evaluate.bootstrap import Estimate, poisson_means
 from offerlake.holdout import READS, Holdout
 from offerlake.job import Context, Job, Need, main
 from offerlake.recommend.blocks import Rule
@@ -14,13 +14,13 @@ from offerlake.recommend.rerank import TREES
 
 
 def run(ctx: Context) -> None:
-    """Writes the model with `use`: whether lists were better with it on the window that it had not seen."""
+    """Writes the model with `use`: whether lists were shown to be better with it on a window that it had not seen."""
     settings = ctx.settings.recommend
     days = timedelta(days=settings.holdout_days)
     rule = Rule.of(settings, own_weight=ctx.model("als").settings["own_weight"])
     last = ctx.as_of - days
     trees: bytes | None = None
-    gain: float | None = None
+    gain: Estimate | None = None
     if (window := _window(ctx, last - days)) is not None:
         trees = _learnt(ctx, window, rule)
         window.unpersist()
@@ -30,7 +30,7 @@ def run(ctx: Context) -> None:
         window.unpersist()
     if gain is None:
         ctx.metric("recommend.rerank.gain", None)
-    use = gain is not None and gain > 0 and trees is not None
+    use = gain is not None and gain.low is not None and gain.low > 0 and trees is not None
     model = ctx.draft_model("reranker", {**settings.rerank.model_dump(mode="json"), "use": use})
     if trees is not None:
         files.write_bytes(ctx.spark, model.file(TREES), trees)
@@ -47,7 +47,7 @@ def _learnt(ctx: Context, window: Holdout, rule: Rule) -> bytes | None:
     return window.learnt(rule, settings=ctx.settings.recommend.rerank, seed=ctx.settings.run.seed)
 
 
-def _judged(ctx: Context, window: Holdout, rule: Rule, trees: bytes) -> float | None:
+def _judged(ctx: Context, window: Holdout, rule: Rule, trees: bytes) -> Estimate:
     """Notes the metrics of lists with the trees, and by how much NDCG@10 is higher than without; returns that."""
     judged = window.gained(rule, trees, pool=ctx.settings.recommend.rerank.pool, ks=(10,))
     samples, seed = ctx.settings.evaluate.bootstrap, ctx.settings.run.seed
@@ -55,7 +55,7 @@ def _judged(ctx: Context, window: Holdout, rule: Rule, trees: bytes) -> float | 
     for name, mean in means.items():
         ctx.metric(f"recommend.rerank.{name}", mean.value, low=mean.low, high=mean.high)
     ctx.metric("recommend.rerank.users", number)
-    return means["gain"].value
+    return means["gain"]
 
 
 def _needs(_: Settings) -> tuple[Need, ...]:

@@ -200,6 +200,25 @@ def test_a_fit_may_stay_and_new_events_count_all_the_same(
     assert lake.read("models").where("name = 'als'").count() == 2, "too old"
 
 
+def test_an_index_says_what_it_misses(jobs: dict[str, Job], shop: Callable[..., tuple[Settings, Lake]]) -> None:
+    settings, lake = shop("recommend.mode=discover")
+    run(jobs, "train_als", settings, lake)
+    run(jobs, "recommend", settings, lake)
+    exact = {row["user_id"]: row["items"] for row in lake.read("candidates").collect()}
+    ours = settings.recommend.model_copy(
+        update={"approximate": settings.recommend.approximate.model_copy(update={"enabled": True, "probes": 9})}
+    )
+
+    run(jobs, "recommend", settings.model_copy(update={"recommend": ours}), lake)
+
+    found = {row["user_id"]: row["items"] for row in lake.read("candidates").collect()}
+    assert {user: [item["product_id"] for item in items] for user, items in found.items()} == {
+        user: [item["product_id"] for item in items] for user, items in exact.items()
+    }
+    (recall,) = lake.read("metrics").where("name = 'recommend.approximate.recall'").select("value").collect()
+    assert recall["value"] == 1, "all of its three lists are looked at"
+
+
 def test_too_early_to_judge_is_null_not_a_failure(
     jobs: dict[str, Job], shop: Callable[..., tuple[Settings, Lake]]
 ) -> None:
