@@ -6,8 +6,10 @@ import os
 import pickle
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,7 +19,7 @@ from pyspark.sql import functions as F
 from deep.planted import TURN, USERS, true_probability
 from offerlake.accuracy import accuracy
 from offerlake.deep.score import DeepModel, score
-from offerlake.deep.train import Task, Trained, train
+from offerlake.deep.train import Task, Trained, _Progress, _resumed, _save, train
 from offerlake.errors import DataError
 
 KILLED_AFTER_THREE_EPOCHS = """
@@ -75,6 +77,29 @@ def test_a_killed_training_goes_on_to_the_same_weights(task: Task, tmp_path: Pat
     left = sorted(path.name for path in (tmp_path / "killed" / task.fingerprint).iterdir())
     assert left == ["fold0.pt"]
     assert trained(task, tmp_path / "killed") == whole
+
+
+def test_what_a_gpu_wrote_goes_on_on_another_or_without_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file says on which device each tensor lay; here one says that of a second GPU."""
+    alone = SimpleNamespace(rank=lambda: 0, broadcast_object=lambda content, **_: content)
+    monkeypatch.setattr("offerlake.deep.train.hvd", alone)
+    path = f"file:{tmp_path}/fold0.pt"
+    weights = {"w": torch.arange(3.0)}
+    _save(_Progress(weights, {"state": {0: {"exp_avg": torch.ones(3)}}}, weights, [0.5]), path)
+    here = tmp_path / "fold0.pt"
+    with zipfile.ZipFile(here) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(here, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content.replace(b"X\x03\x00\x00\x00cpu", b"X\x06\x00\x00\x00cuda:1"))
+    with pytest.raises(RuntimeError, match="CUDA"):
+        torch.load(here, weights_only=True)
+
+    found = _resumed(path)
+
+    assert found is not None
+    torch.testing.assert_close(found.network["w"], weights["w"])
+    assert found.optimizer["state"][0]["exp_avg"].device == torch.device("cpu")
 
 
 def test_a_rank_is_repeatable_on_a_gpu_too_and_puts_back_what_was(

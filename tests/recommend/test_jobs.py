@@ -159,7 +159,7 @@ def spark_users(spark: SparkSession, regions: dict[str, str | None]) -> DataFram
     """Users of some regions, known since January."""
     frame = spark.createDataFrame(list(regions.items()), "user_id string, region string")
     rest = {
-        column.name: F.lit(None).cast(column.type)
+        column.name: (F.lit(None) if column.null else F.create_map()).cast(column.type)
         for column in table("users").columns
         if column.name not in {"user_id", "region", "arrived_at"}
     }

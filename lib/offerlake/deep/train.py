@@ -240,7 +240,10 @@ def _resumed(path: str) -> _Progress | None:
             with system.open_input_stream(target) as stream:
                 content = stream.read()
     content = hvd.broadcast_object(content, root_rank=0)
-    return None if content is None else _Progress(**torch.load(io.BytesIO(content), weights_only=True))
+    if content is None:
+        return None
+    # On the CPU first: whoever wrote it may have had another GPU, or none. `load_state_dict` moves it.
+    return _Progress(**torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
 
 
 def _device() -> torch.device:
