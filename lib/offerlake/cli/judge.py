@@ -1,4 +1,4 @@
-"""`offerlake rank-eval`: judges of anybody's results, on any files."""
+"""`offerlake rank-eval`, `offerlake uplift-eval`: judges of anybody's results, on any files."""
 
 from __future__ import annotations
 
@@ -70,6 +70,57 @@ def rank_eval(
         samples=settings.evaluate.bootstrap,
         seed=settings.run.seed,
     )
+    if not json:
+        _print(found)
+    return Answer(found)
+
+
+def uplift_eval(
+    data: Annotated[str, typer.Option("--data", metavar="FILE", help="One row an exposure.")],
+    score: Annotated[str, typer.Option("--score", metavar="COLUMN", help="What orders people; large is first.")],
+    treatment: Annotated[str, typer.Option("--treatment", metavar="COLUMN", help="1: treated, 0: not.")],
+    outcome: Annotated[str, typer.Option("--outcome", metavar="COLUMN", help="Such as responded, or margin.")],
+    propensity: Annotated[
+        str | None, typer.Option("--propensity", metavar="COLUMN", help="Probability of the arm that the row got.")
+    ] = None,
+    mu0: Annotated[
+        str | None, typer.Option("--mu0", metavar="COLUMN", help="Outcome expected without the treatment.")
+    ] = None,
+    mu1: Annotated[str | None, typer.Option("--mu1", metavar="COLUMN", help="Outcome expected with it.")] = None,
+    cluster: Annotated[
+        str | None, typer.Option("--cluster", metavar="COLUMN", help="Whose rows are drawn together: the user.")
+    ] = None,
+    config: Config = None,
+    sets: Sets = None,
+    json: Json = False,
+) -> Answer:
+    """Judge how well a score orders people by what a treatment changes: Qini, AUUC, uplift at k, on any file.
+
+    By doubly robust scores, so right for unequal propensities; per person and not normalised. Without --propensity the
+    share of the treated is taken. Intervals are 95 %, by the bootstrap over clusters, else rows (evaluate.bootstrap
+    samples).
+    """
+    from offerlake.config import load_settings
+    from offerlake.errors import ConfigError
+
+    settings = load_settings(config or [], sets or [])
+    named = {"score": score, "treatment": treatment, "outcome": outcome, "propensity": propensity}
+    named |= {"mu0": mu0, "mu1": mu1, "cluster": cluster}
+    columns = {role: column for role, column in named.items() if column is not None}
+    for role, column in columns.items():
+        first = next(name for name, other in columns.items() if other == column)
+        if first != role:
+            raise ConfigError(f"--{role}: {column} is --{first} already", fix="Name a column of its own for each.")
+    from offerlake.evaluate.uplift_curves import judge
+    from offerlake.given import read_given
+    from offerlake.session import open_session
+
+    spark = open_session(settings.spark, app="uplift-eval")
+    types = {"treatment": "int", "cluster": "string"}
+    wanted = {column: types.get(role, "double") for role, column in columns.items()}
+    given = read_given(spark, data, wanted, option="--data")
+    rows = given.select(*[given[f"`{column}`"].alias(role) for role, column in columns.items()])
+    found = judge(rows, samples=settings.evaluate.bootstrap, seed=settings.run.seed)
     if not json:
         _print(found)
     return Answer(found)

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from offerlake.errors import DataError
-from offerlake.evaluate.bootstrap import Estimate, poisson_means
+from offerlake.evaluate.bootstrap import Estimate, poisson_groups, poisson_means
 from offerlake.evaluate.ranking import per_user, ranked, truth_of
 from offerlake.evaluate.variety import of_all, per_list, popularity
 
@@ -118,15 +118,11 @@ def _variety(
 def _by_segment(judged: DataFrame, segments: DataFrame, *, samples: int, seed: int) -> dict[str, dict[str, Any]]:
     one = segments.groupBy("user_id").agg(F.min("segment").alias("segment"))
     placed = judged.join(one, on="user_id", how="inner").cache()
-    names = sorted(row[0] for row in placed.select("segment").distinct().limit(_MOST_SEGMENTS + 1).collect())
-    if len(names) > _MOST_SEGMENTS:
+    if placed.select("segment").distinct().limit(_MOST_SEGMENTS + 1).count() > _MOST_SEGMENTS:
         raise DataError(f"segments: more than {_MOST_SEGMENTS} of them", fix="Give the coarser ones.")
-    found = {
-        name: _means(placed.where(F.col("segment") == name).drop("segment"), samples=samples, seed=seed)
-        for name in names
-    }
+    found = poisson_groups(placed, key="user_id", by=["segment"], samples=samples, seed=seed)
     placed.unpersist()
-    return found
+    return {name: {"users": users} | _flat(means) for (column, name), (users, means) in found.items() if column}
 
 
 def _means(frame: DataFrame, *, samples: int, seed: int) -> dict[str, Any]:
