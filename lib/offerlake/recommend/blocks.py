@@ -36,7 +36,7 @@ _SCOPED = pa.map_(pa.string(), pa.list_(pa.string()))
 _OUT = pa.schema([("user_id", pa.string()), ("items", _ITEMS), ("scoped", _SCOPED)])
 _SOURCES = ("own", "als", "popular", "content")
 _UNITS = 1e5  # of a score's points in 1: float32 has about seven digits, and sums differ in the last
-_STRIP = 2048  # products whose scores are made at once: with 256 users two megabytes, what a core keeps near
+_STRIP = 2048  # products whose scores are made at once: with 512 users four megabytes, what a core keeps near
 _SAMPLE = 1024  # products whose scores say where a user's best are likely to begin
 _HELD = 8  # times as many candidates as are wanted are held before all but the best go
 _SPARE = 1.5  # times as many products as are wanted are looked at where a category may have only some of them
@@ -473,8 +473,8 @@ class _Held:
 def _best(scores: _Scores, n: int, *, most: int | None) -> _Chosen:
     """Each user's n best products, of one category not more than `most`.
 
-    First are looked at as many as are wanted, or twice that where a category is limited, and only those above a guess,
-    or those that an index finds; then, for the users whose list is not full of these, all.
+    First are looked at as many as are wanted, or half as many again where a category is limited, and only those above a
+    guess, or those that an index finds; then, for the users whose list is not full of these, all.
     """
     size = len(scores.products.ids)
     looked = min(size + 1, n if most is None else int(_SPARE * n))  # with one more than there are, all are found
