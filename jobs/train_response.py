@@ -5,8 +5,11 @@ from __future__ import annotations
 from offerlake import files
 from offerlake.config import Settings
 from offerlake.job import Context, Job, Need, main
+from offerlake.response.importance import importance
 from offerlake.response.report import tell
 from offerlake.response.train import labels_of, train_response
+
+_EXPLAINED = 5000  # examples that say what the model looks at
 
 
 def run(ctx: Context) -> None:
@@ -20,6 +23,11 @@ def run(ctx: Context) -> None:
         if label == settings.label:
             for metric in tell(trained):
                 ctx.metric(metric.name, metric.value, low=metric.low, high=metric.high, part=metric.part)
+            looked_at = importance(
+                trained.model, examples, trained.columns, folder=folder, most=_EXPLAINED, seed=ctx.settings.run.seed
+            )
+            for name, value in looked_at.items():
+                ctx.metric("response.importance", value, part=f"column={name}")
             ctx.count(rows_in=trained.rows["all"])
     ctx.publish_model(draft)
 

@@ -295,6 +295,13 @@ def test_lift_is_over_what_everybody_buys(page: Page) -> None:
     ]
 
 
+def test_what_the_model_looks_at(page: Page) -> None:
+    told = page.text[page.text.index("What it looks at") : page.text.index("Can the chances be trusted?")]
+
+    assert re.search(r"orders_364d.+0\.412kind.+0\.155", told)
+    assert "gender" not in told, "what changes nothing is not told"
+
+
 def test_for_whom_products_are_found(page: Page) -> None:
     told = page.text[page.text.index("For whom they are found") :]
 

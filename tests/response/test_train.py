@@ -9,13 +9,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from pyspark.ml import PipelineModel
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 from sklearn.metrics import roc_auc_score
 
 from offerlake.config import ResponseSettings, Settings
 from offerlake.errors import DataError
 from offerlake.response.calibration import Calibration
-from offerlake.response.models import ResponseModel
+from offerlake.response.features import encode
+from offerlake.response.importance import importance
+from offerlake.response.models import LABEL, WEIGHT, Engine, ResponseModel, estimator
 from offerlake.response.train import Trained, labels_of, train_response
 from response.planted import START, Shop, frame, shop
 
@@ -60,6 +64,29 @@ def test_columns_that_never_change_are_left_out(trained: Trained) -> None:
         "kind": ("content", "gift", "none", "percent_off"),
         "channel": ("(none)", "email"),
     }
+
+
+@pytest.mark.parametrize("engine", ["logistic", "gbt"])
+def test_what_it_looks_at_is_what_decides(
+    spark: SparkSession, planted: Shop, trained: Trained, quick: ResponseSettings, engine: Engine, tmp_path: Path
+) -> None:
+    rows = frame(spark, planted.rows)
+    encoded = encode(rows, trained.model.encoding).withColumns(
+        {LABEL: F.col("responded").cast("double"), WEIGHT: F.lit(1.0)}
+    )
+    grown = estimator(engine, quick.model_copy(update={"trees": 10, "depth": 3}), rows=rows.count(), seed=SEED)
+    model = replace(trained.model, engine=engine, models=(PipelineModel([grown.fit(encoded)]),) * trained.model.folds)
+    model.save(str(tmp_path))
+
+    found = importance(model, rows, trained.columns, folder=str(tmp_path), most=500, seed=1)
+    again = importance(model, rows.repartition(5), trained.columns, folder=str(tmp_path), most=500, seed=1)
+
+    assert found == pytest.approx(again)
+    assert set(found) == {*trained.columns.numbers, *trained.columns.categories}
+    assert [*found.values()] == sorted(found.values(), reverse=True)
+    assert next(iter(found)) == "sessions_84d", "the base rate's trait"
+    assert found["sessions_84d"] > 0.1
+    assert found["region"] < found["sessions_84d"] / 5, "drawn by lot"
 
 
 def test_predictions_are_calibrated_rank_well_and_know_nothing_from_an_offer(

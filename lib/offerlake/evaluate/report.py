@@ -71,6 +71,7 @@ def render(facts: Facts) -> str:
         responses=views.responses(facts),
         uses=views.uses(facts),
         slope=facts.metric("response.calibration_slope"),
+        importances=views.importances(facts),
         rankings=views.rankings(facts),
         rankings_by_kind=views.rankings_by_kind(facts),
         picks=views.picks(facts),

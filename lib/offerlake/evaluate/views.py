@@ -6,6 +6,7 @@ from typing import Any
 
 from offerlake.evaluate import words
 from offerlake.evaluate.facts import Facts, Group, Number
+from offerlake.schemas.gold import OFFER_CONTEXT_COLUMNS, USER_FEATURE_COLUMNS
 
 MOST = 25
 """Rows of a table whose length is up to the data."""
@@ -244,6 +245,18 @@ def rankings(facts: Facts) -> list[dict[str, Any]]:
         if (ndcg := facts.metric(f"{name}.ndcg@10")).value is not None
     ]
     return rows
+
+
+def importances(facts: Facts) -> list[dict[str, Any]]:
+    """What the response model looks at, most first: a column, what it is, and its mean change of the log odds."""
+    meanings = {column.name: column.meaning for column in (*USER_FEATURE_COLUMNS, *OFFER_CONTEXT_COLUMNS)}
+    found = {
+        part.partition("=")[2]: number.value or 0.0
+        for (name, part), number in facts.metrics.items()
+        if name == "response.importance"
+    }
+    most = sorted(found, key=lambda name: (-found[name], name))[:15]
+    return [{"column": name, "meaning": meanings.get(name, ""), "change": found[name]} for name in most if found[name]]
 
 
 def rankings_by_kind(facts: Facts) -> list[dict[str, Any]]:
