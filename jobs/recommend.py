@@ -7,11 +7,11 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from offerlake import files
-from offerlake.config import Settings
 from offerlake.decide.products import scopes
 from offerlake.features.catalogue import known_products
 from offerlake.features.groups import user_groups
-from offerlake.job import Context, Job, Need, main
+from offerlake.holdout import index_needs
+from offerlake.job import Context, Job, main
 from offerlake.recommend.als import user_factors
 from offerlake.recommend.baselines import popularity, popularity_in_groups
 from offerlake.recommend.blocks import Catalogue, Rule
@@ -34,7 +34,7 @@ def run(ctx: Context) -> None:
     model = ALSModel.load(trained.file("model"))
     popular = popularity(interactions, as_of=ctx.as_of, days=settings.popularity_days, mode=settings.mode)
     known = known_products(ctx.read("products"), as_of=ctx.as_of)
-    groups = user_groups(ctx.read("users"), by=settings.popularity_by, as_of=ctx.as_of)
+    groups = user_groups(ctx.read, by=settings.popularity_by, as_of=ctx.as_of)
     products = catalogue(
         model.itemFactors,
         product_index,
@@ -48,10 +48,11 @@ def run(ctx: Context) -> None:
         approximate=settings.approximate,
         seed=seed,
     )
-    if trained.settings["as_of"] == ctx.as_of.isoformat():
+    if trained.settings.get("as_of") == ctx.as_of.isoformat():
         factors = user_factors(model, ctx.read("user_index"))
     else:
-        factors = fold_in(interactions, model.itemFactors, product_index, settings=settings)
+        of_fit = settings.model_copy(update={name: trained.settings[name] for name in ("alpha", "regularisation")})
+        factors = fold_in(interactions, model.itemFactors, product_index, settings=of_fit)
     scorer = Scorer(interactions, factors, product_index, products, groups)
     users = ctx.read("user_features").where(today).select("user_id")
     rule = Rule.of(settings, own_weight=trained.settings["own_weight"], scoped=ctx.settings.decide.products)
@@ -76,13 +77,6 @@ def _second(ctx: Context, interactions: DataFrame, products: Catalogue) -> Ranke
     return Ranker(model.settings["pool"], trees, beside(products, of_products))
 
 
-def _needs(settings: Settings) -> tuple[Need, ...]:
-    if not settings.recommend.approximate.enabled:
-        return ()
-    fix = 'Run pip install "offerlake[ann]", or set recommend.approximate.enabled=false.'
-    return (Need("faiss", fix, "recommend.approximate.enabled is true, and "),)
-
-
 JOB = Job(
     name="recommend",
     reads=(
@@ -99,7 +93,7 @@ JOB = Job(
     ),
     writes=("candidates",),
     run=run,
-    needs=_needs,
+    needs=index_needs,
 )
 
 if __name__ == "__main__":

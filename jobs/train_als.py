@@ -13,7 +13,7 @@ from offerlake.errors import MissingTableError
 from offerlake.evaluate.bootstrap import poisson_groups
 from offerlake.evaluate.ranking import per_user
 from offerlake.evaluate.selection import choose
-from offerlake.holdout import READS, Holdout
+from offerlake.holdout import READS, Holdout, index_needs
 from offerlake.job import Context, Job, main
 from offerlake.recommend.als import fit, ratings
 from offerlake.recommend.judged import contenders
@@ -46,6 +46,8 @@ def _age(ctx: Context, made_of: dict[str, Any]) -> int | None:
     try:
         former = ctx.model("als").settings
     except MissingTableError:
+        return None
+    if "as_of" not in former:
         return None
     age = (ctx.as_of - date.fromisoformat(former["as_of"])).days
     same = {**former, **made_of} == former
@@ -107,6 +109,7 @@ JOB = Job(
     reads=("interactions", *READS, "model:als"),
     writes=("model:als",),
     run=run,
+    needs=index_needs,
 )
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from offerlake import files
 from offerlake.config import Settings
 from offerlake.evaluate.bootstrap import Estimate, poisson_means
-from offerlake.holdout import READS, Holdout
+from offerlake.holdout import READS, Holdout, index_needs
 from offerlake.job import Context, Job, Need, main
 from offerlake.recommend.blocks import Rule
 from offerlake.recommend.rerank import TREES
@@ -58,9 +58,12 @@ def _judged(ctx: Context, window: Holdout, rule: Rule, trees: bytes) -> Estimate
     return means["gain"]
 
 
-def _needs(_: Settings) -> tuple[Need, ...]:
+def _needs(settings: Settings) -> tuple[Need, ...]:
     why = "recommend.rerank.enabled is true, and "
-    return (Need("xgboost", 'Run pip install "offerlake[boost]", or set recommend.rerank.enabled=false.', why),)
+    return (
+        *index_needs(settings),
+        Need("xgboost", 'Run pip install "offerlake[boost]", or set recommend.rerank.enabled=false.', why),
+    )
 
 
 JOB = Job(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pyspark.sql import DataFrame
+
 from offerlake import files
 from offerlake.config import Settings
+from offerlake.errors import DataError
 from offerlake.job import Context, Job, Need, main
 from offerlake.response.importance import importance
 from offerlake.response.report import tell
-from offerlake.response.train import labels_of, train_response
+from offerlake.response.train import Trained, labels_of, train_response
 
 _EXPLAINED = 5000  # examples that say what the model looks at
 
@@ -23,13 +26,21 @@ def run(ctx: Context) -> None:
         if label == settings.label:
             for metric in tell(trained):
                 ctx.metric(metric.name, metric.value, low=metric.low, high=metric.high, part=metric.part)
-            looked_at = importance(
-                trained.model, examples, trained.columns, folder=folder, most=_EXPLAINED, seed=ctx.settings.run.seed
-            )
-            for name, value in looked_at.items():
-                ctx.metric("response.importance", value, part=f"column={name}")
+            _tell_importance(ctx, trained, examples, folder)
             ctx.count(rows_in=trained.rows["all"])
     ctx.publish_model(draft)
+
+
+def _tell_importance(ctx: Context, trained: Trained, examples: DataFrame, folder: str) -> None:
+    """Notes what the model looks at; null where its trees are too deep to be explained."""
+    seed = ctx.settings.run.seed
+    try:
+        found = importance(trained.model, examples, trained.columns, folder=folder, most=_EXPLAINED, seed=seed)
+    except DataError:
+        ctx.metric("response.importance", None)
+        return
+    for name, value in found.items():
+        ctx.metric("response.importance", value, part=f"column={name}")
 
 
 def needs(settings: Settings) -> tuple[Need, ...]:

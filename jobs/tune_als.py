@@ -11,7 +11,7 @@ from offerlake.config import RecommendSettings, Settings
 from offerlake.evaluate.bootstrap import Estimate, poisson_means
 from offerlake.evaluate.ranking import per_user
 from offerlake.evaluate.selection import choose
-from offerlake.holdout import READS, Holdout
+from offerlake.holdout import READS, Holdout, index_needs
 from offerlake.job import Context, Job, Need, main
 from offerlake.recommend.judged import contenders
 from offerlake.recommend.search import SCALED, WHOLE, search
@@ -69,7 +69,10 @@ def _mean(ctx: Context, judged: DataFrame) -> Estimate:
 
 def _needs(settings: Settings) -> tuple[Need, ...]:
     why = f"recommend.search.trials is {settings.recommend.search.trials}, and "
-    return (Need("optuna", 'Run pip install "offerlake[tune]", or set recommend.search.trials=0.', why),)
+    return (
+        *index_needs(settings),
+        Need("optuna", 'Run pip install "offerlake[tune]", or set recommend.search.trials=0.', why),
+    )
 
 
 JOB = Job(

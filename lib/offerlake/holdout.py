@@ -9,17 +9,26 @@ from datetime import date
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from offerlake.config import RecommendSettings, RerankSettings
+from offerlake.config import RecommendSettings, RerankSettings, Settings
 from offerlake.evaluate.ranking import per_user
 from offerlake.features.catalogue import known_products
 from offerlake.features.groups import user_groups
 from offerlake.features.interactions import interactions
+from offerlake.job import Need
 from offerlake.recommend.blocks import Rule
 from offerlake.recommend.judged import Stage, bought_after
 from offerlake.recommend.rerank import drawn, train
 
 READS = ("user_index", "product_index", "clicks", "order_lines", "products", "users")
 """The tables that a holdout is made of."""
+
+
+def index_needs(settings: Settings) -> tuple[Need, ...]:
+    """What an index of products is made with, where one is wanted."""
+    if not settings.recommend.approximate.enabled:
+        return ()
+    fix = 'Run pip install "offerlake[ann]", or set recommend.approximate.enabled=false.'
+    return (Need("faiss", fix, "recommend.approximate.enabled is true, and "),)
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,7 @@ class Holdout:
             cut, clicks=read("clicks"), order_lines=lines, weights=weights, half_life_days=half_life
         ).cache()
         if before.isEmpty():
+            before.unpersist()
             return None
         stage = Stage.of(
             before,
@@ -62,7 +72,7 @@ class Holdout:
             user_index=read("user_index"),
             product_index=read("product_index"),
             products=known_products(read("products"), as_of=cut),
-            groups=user_groups(read("users"), by=settings.popularity_by, as_of=cut),
+            groups=user_groups(read, by=settings.popularity_by, as_of=cut),
             settings=settings,
             seed=seed,
         )

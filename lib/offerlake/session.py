@@ -59,7 +59,7 @@ _LOCAL_JAVA = (
 
 
 # Arrays of some MB come and go with each batch in Python's processes: what is freed stays with them, up to 64 MiB, else
-# the system takes it and gives it back zeroed each time.
+# the system takes it and gives it back zeroed each time. (Java's process gets the same, and hardly uses it.)
 _MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(64 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
 
 

@@ -94,11 +94,7 @@ def test_it_is_what_sorting_gives(spark: SparkSession, levels: int | None) -> No
     assert found["ate"] == pytest.approx(gamma.mean())
     assert found["ate_se"] == pytest.approx(gamma.std(ddof=1) / math.sqrt(len(gamma)))
     above = scikit_uplift(frame, frame["score"].to_numpy())
-    likes = 2 * (frame["outcome"] == frame["treatment"])
-    more_control = ((frame["outcome"] == 1) & (frame["treatment"] == 0)).sum() > (
-        (frame["outcome"] == 0) & (frame["treatment"] == 1)
-    ).sum()
-    perfect = likes + (frame["outcome"] if more_control else frame["treatment"])
+    perfect = frame["outcome"] * (2 * frame["treatment"] - 1)
     assert found["qini_sklift"] == pytest.approx(above / scikit_uplift(frame, perfect.to_numpy(float)), abs=1e-9)
     treated = frame["treatment"].sum()
     assert found["qini_radcliffe"] == pytest.approx(above / (len(frame) * treated), abs=1e-12)
@@ -200,6 +196,7 @@ def test_on_a_file_with_columns_of_any_name(spark: SparkSession, tmp_path: Path)
     [
         ("s,t,y\n1,1,0\n2,1,1\n", (), "treatment: no row is without it"),
         ("s,t,y\n1,0,0\n2,2,1\n", (), "treatment: 1 values are out of range"),
+        ("s,t,y\n1,0,0\n2,0.5,1\n3,1.0,1\n", (), "treatment: 1 values are out of range"),
         ("s,t,y\n1,0,0\nNaN,1,1\n", (), "score: 1 values are out of range"),
         ("s,t,y,p\n1,0,0,0.5\n2,1,1,1\n", ("--propensity", "p"), "propensity: 1 values are out of range"),
         ("s,t,y,p\n1,0,0,0.5\n2,1,1,\n", ("--propensity", "p"), "p is missing in 1 rows"),

@@ -393,9 +393,9 @@ def test_a_user_without_events_gets_what_is_popular_among_users_like_him(
         [(f"n{i}", "north") for i in range(80)] + [(f"s{i}", "south") for i in range(150)] + [("who", None)],
         "user_id string, region string",
     ).withColumn("arrived_at", F.lit(datetime(2025, 1, 1, tzinfo=UTC)))
-    groups = user_groups(users, by=["region"], as_of=made.AS_OF)
+    groups = user_groups({"users": users}.__getitem__, by=["region"], as_of=made.AS_OF)
     assert groups is not None
-    assert user_groups(users, by=[], as_of=made.AS_OF) is None
+    assert user_groups({}.__getitem__, by=[], as_of=made.AS_OF) is None
     user_index, product_index = made.index(spark, frame, "user_id"), made.index(spark, frame, "product_id")
     model = fit(ratings(frame, user_index, product_index), settings=small, seed=7)
     products = catalogue(

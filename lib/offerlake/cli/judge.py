@@ -116,8 +116,7 @@ def uplift_eval(
     from offerlake.session import open_session
 
     spark = open_session(settings.spark, app="uplift-eval")
-    types = {"treatment": "int", "cluster": "string"}
-    wanted = {column: types.get(role, "double") for role, column in columns.items()}
+    wanted = {column: "string" if role == "cluster" else "double" for role, column in columns.items()}
     given = read_given(spark, data, wanted, option="--data")
     rows = given.select(*[given[f"`{column}`"].alias(role) for role, column in columns.items()])
     found = judge(rows, samples=settings.evaluate.bootstrap, seed=settings.run.seed)

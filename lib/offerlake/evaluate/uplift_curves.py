@@ -21,7 +21,8 @@ these is normalised. Of two other definitions, which take the arms' counts inste
                     0.5, with negative effects; for outcomes of 0 and 1 only
 
 The bootstrap draws clusters (users) by a Poisson weight of mean 1 each (Hanley and MacGibbon 2006), all samples in the
-same pass over the rows; weights come from a hash of the cluster, so they do not depend on the partitioning.
+same pass over the rows; weights come from a hash of the cluster, so they do not depend on the partitioning. Without
+clusters each row is one, by its place in the file.
 """
 
 from __future__ import annotations
@@ -51,10 +52,10 @@ _DRAWS = 4  # of 16 bits from one hash
 def judge(rows: DataFrame, *, samples: int, seed: int) -> dict[str, Any]:
     """Judges a score.
 
-    The rows are sorted once and looked at twice, a partition at a time, which is held in memory: 40 bytes a row.
+    The rows are sorted once, and kept; a partition is held in memory, 40 bytes a row, and all rows of a score are in one.
 
     Args:
-        rows: score, outcome (double), treatment (int, 0 or 1); where they are known, propensity (of the arm that the
+        rows: score, outcome, treatment (double; 0 or 1); where they are known, propensity (of the arm that the
             row got, between 0 and 1), mu0 and mu1 (outcome expected without and with the treatment), cluster (string).
         samples: Bootstrap samples.
         seed: Of their draws.
@@ -71,11 +72,13 @@ def judge(rows: DataFrame, *, samples: int, seed: int) -> dict[str, Any]:
     parts = int(rows.sparkSession.conf.get("spark.sql.shuffle.partitions") or 1)
     ordered = scored.repartitionByRange(parts, F.desc("score")).sortWithinPartitions(F.desc("score")).cache()
     weights = _Weights(samples, seed)
-    sums = _Sums.of(ordered.mapInArrow(_summing(weights), _Sums.DDL).collect())
-    shared = rows.sparkSession.sparkContext.broadcast(sums)
-    found = ordered.mapInArrow(_curving(weights, shared), _CURVE).collect()
-    clusters, ate_se = _spread(ordered, n=int(sums.weight[:, 0].sum()))
-    ordered.unpersist()
+    try:
+        sums = _Sums.of(ordered.mapInArrow(_summing(weights), _Sums.DDL).collect())
+        shared = rows.sparkSession.sparkContext.broadcast(sums)
+        found = ordered.mapInArrow(_curving(weights, shared), _CURVE).collect()
+        clusters, ate_se = _spread(ordered, n=int(sums.weight[:, 0].sum()))
+    finally:
+        ordered.unpersist()
     return {
         "n": int(sums.weight[:, 0].sum()),
         "treated": int(sums.counts[:, 0].sum()),
@@ -90,15 +93,16 @@ def _checked(rows: DataFrame) -> dict[str, Any]:
     """The arms' rows and means; also finds what cannot be judged."""
 
     def beyond(name: str) -> Column:
-        return F.isnan(name) | (F.abs(F.col(name)) == F.lit(float("inf")))
+        return F.col(name).isNull() | F.isnan(name) | (F.abs(F.col(name)) == F.lit(float("inf")))
 
     arms = [F.col("treatment") == arm for arm in (0, 1)]
     wrong: dict[str, Column] = {
-        "treatment": ~F.col("treatment").isin(0, 1),
+        "treatment": F.col("treatment").isNull() | ~F.col("treatment").isin(0, 1),
         **{name: beyond(name) for name in ("score", "outcome", "mu0", "mu1") if name in rows.columns},
     }
     if "propensity" in rows.columns:
-        wrong["propensity"] = ~((F.col("propensity") > 0) & (F.col("propensity") < 1))
+        inside = (F.col("propensity") > 0) & (F.col("propensity") < 1)
+        wrong["propensity"] = F.col("propensity").isNull() | ~inside
     row = rows.agg(
         *[F.count_if(there).alias(f"wrong_{name}") for name, there in wrong.items()],
         *[F.count_if(arm).alias(f"rows{number}") for number, arm in enumerate(arms)],
@@ -370,14 +374,10 @@ def _by_counts(sums: _Sums, seen: dict[str, Any], *, area: float) -> dict[str, f
     cells = {(arm, value): seen[f"of{arm}_{value}"] for arm in (0, 1) for value in (0, 1)}
     if sum(cells.values()) != n:
         return told
-    # Of scikit-uplift's perfect order: the likes of (1, 1) and (0, 0) before the others, within them by one of the two.
-    by_outcome = cells[0, 1] > cells[1, 0]
-    order = sorted(cells, key=lambda cell: -(2 * (cell[0] == cell[1]) + cell[1 if by_outcome else 0]))
-    places: dict[int, list[tuple[int, int]]] = {}
-    for arm, value in order:
-        places.setdefault(2 * (arm == value) + (value if by_outcome else arm), []).append((arm, value))
+    # Its perfect order: those who responded to the treatment, then who did not respond, then who did without it.
+    order = [[(1, 1)], [(1, 0), (0, 0)], [(0, 1)]]
     running, x, best, last = np.zeros(4), 0.0, 0.0, 0.0
-    for members in places.values():
+    for members in order:
         for arm, value in members:
             at = 0 if arm else 2
             running[at] += cells[arm, value]

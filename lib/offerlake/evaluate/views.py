@@ -253,7 +253,7 @@ def importances(facts: Facts) -> list[dict[str, Any]]:
     found = {
         part.partition("=")[2]: number.value or 0.0
         for (name, part), number in facts.metrics.items()
-        if name == "response.importance"
+        if name == "response.importance" and part != "all"
     }
     most = sorted(found, key=lambda name: (-found[name], name))[:15]
     return [{"column": name, "meaning": meanings.get(name, ""), "change": found[name]} for name in most if found[name]]
@@ -263,7 +263,7 @@ def rankings_by_kind(facts: Facts) -> list[dict[str, Any]]:
     """Ours beside the popular products for kinds of customers: by what they had done before, and by their group."""
     parts = {part for name, part in facts.metrics if name == "recommend.ndcg@10" and part != "all"}
     rows = []
-    for part in sorted(parts):
+    for part in sorted(parts)[:MOST]:
         ours, popular = (facts.metric(f"{name}.ndcg@10", part) for name in ("recommend", RANKINGS[-1][1]))
         rows.append(
             {

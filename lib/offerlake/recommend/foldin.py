@@ -43,7 +43,7 @@ def fold_in(
     Returns:
         user_id, features (array of float).
     """
-    rows = product_factors.toArrow()
+    rows = product_factors.toArrow().sort_by("id")
     solver = _Solver.of(rows["id"].to_numpy(), matrix(rows["features"], len(rows)).astype(np.float64), settings)
     numbered = interactions.join(F.broadcast(product_index), on="product_id", how="inner")
     usable = numbered.where((F.col("weight") > 0) & (F.col("weight") < F.lit(float("inf"))))

@@ -44,10 +44,11 @@ class Nearest:
         """
         import faiss
 
+        faiss.omp_set_num_threads(1)  # sums in one order: the same lists on any machine
         size, rank = factors.shape
         lists = max(1, min(int(4 * size**0.5), size // 4))
         index = faiss.IndexIVFFlat(faiss.IndexFlatIP(rank), rank, lists, faiss.METRIC_INNER_PRODUCT)
-        index.cp.seed, index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = seed, 1, _PER_CENTRE
+        index.cp.seed, index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = seed % 2**31, 1, _PER_CENTRE
         index.train(factors)
         index.add(factors)
         return cls(faiss.serialize_index(index).tobytes(), settings.probes, settings.found)

@@ -3,7 +3,7 @@
 The first stage scores everything by two numbers; the second looks at the best of it, a user's pool, and sees what the
 first does not: how long ago and how often the product was bought, whether people come back for it, its category's share
 of what the user buys, its price beside what he pays (two stages: Covington, Adams and Sargin 2016, section 2).
-The trees work within the pass of `topn.recommend`, so that a pool never leaves its block.
+The trees work within the pass of `Scorer.recommend`, so that a pool never leaves its block.
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ def train(pools: DataFrame, truth: DataFrame, *, settings: RerankSettings, seed:
     They come to the driver: users × `settings.pool` rows of 4 × 22 bytes, 44 MB for 5,000 users and 100.
 
     Args:
-        pools: What `topn.pools` gives, for users that `drawn` gives.
+        pools: What `Scorer.pools` gives, for users that `drawn` gives.
         truth: user_id, product_id, distinct.
         settings: trees, depth, rate.
         seed: Of xgboost.

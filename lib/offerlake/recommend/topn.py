@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 
 from offerlake.categories import levels, top_category
 from offerlake.config import ApproximateSettings
+from offerlake.errors import DataError
 from offerlake.recommend.blocks import (
     DDL,
     Catalogue,
@@ -27,6 +28,7 @@ from offerlake.recommend.blocks import (
 )
 from offerlake.recommend.nearest import Nearest
 
+_MOST_GROUPS = 100
 _PRIOR = 1000  # pairs of user and product of everybody's that a group's popularity starts with
 
 
@@ -59,7 +61,7 @@ def catalogue(
     approximate: ApproximateSettings | None = None,
     seed: int = 0,
 ) -> Catalogue:
-    """Collects the product factors, (rank + 7) × 4 bytes a product: 16 MB for 100,000 products at rank 32.
+    """Collects the product factors, (rank + 7 + groups) × 4 bytes a product: 16 MB for 100,000 products at rank 32.
 
     A group's popularity is drawn towards everybody's. With n users of all who had to do with a product, N = Σ n over
     products, and n', N' those of the group, the share (n' + 1,000·n/N) / (N' + 1,000) takes the place of n/N.
@@ -122,18 +124,23 @@ def _in_groups(
 ) -> tuple[tuple[str, ...], list[Floats]]:
     """The groups, and how popular products are in each; what nobody has touched is as popular as among all."""
     names = tuple(sorted(counts["group"].unique().to_pylist()))
+    if len(names) > _MOST_GROUPS:
+        raise DataError(
+            f"recommend.popularity_by: {len(names)} groups, more than {_MOST_GROUPS}", fix="Take fewer of its columns."
+        )
+    rated = users.is_valid().to_numpy()
     among_all = pc.fill_null(users, 0).to_numpy().astype(np.float64)
     total = among_all.sum()
     found = []
     for name in names:
         of_group = counts.filter(pc.equal(counts["group"], name))
         at = pc.index_in(of_group["product_id"], ids).fill_null(-1).to_numpy()
-        there = at >= 0
+        there = (at >= 0) & rated[at]
         here = np.zeros(len(ids))
         here[at[there]] = of_group["users"].to_numpy()[there]
         share = (here + _PRIOR * among_all / total) / (here.sum() + _PRIOR) if total else among_all
         log = np.log(share * total + 2) / np.log(among_all.max(initial=0) + 2)
-        found.append(np.where(users.is_valid().to_numpy(), log, popular).astype(np.float32))
+        found.append(np.where(rated, log, popular).astype(np.float32))
     return names, found
 
 

@@ -27,7 +27,7 @@ from pyspark.sql import functions as F
 from offerlake.errors import DataError
 
 Doubles = npt.NDArray[np.float64]
-_MOST = 14  # features on one path: 16,384 ways to lie on it
+_MOST = 8  # features on one path: 256 ways to lie on it, 16 kB a leaf
 _BLOCK = 8192  # rows explained at once
 
 
@@ -107,7 +107,7 @@ def read_trees(spark: SparkSession, path: str) -> Trees:
         path: Where the model was saved: one of `ml.classification` or `ml.regression`, with two classes at most.
 
     Raises:
-        DataError: It is no tree ensemble, or a path has too many features.
+        DataError: It is no tree ensemble, it has more classes, or a path has more than eight features.
     """
     about = json.loads(str(spark.read.text(f"{path}/metadata").collect()[0][0]))
     kind = about["class"].rpartition(".")[2]
@@ -124,6 +124,8 @@ def read_trees(spark: SparkSession, path: str) -> Trees:
         factor = 2.0 if kind == "GBTClassificationModel" else 1.0  # its probability is the logistic of twice the sum
     else:
         weights, factor = {}, 1 / about.get("numTrees", 1)
+    if about.get("numClasses", 2) > 2:
+        raise DataError(f"{path}: {about['numClasses']} classes", fix="Explain a model of two classes.")
     classifies = kind in {"RandomForestClassificationModel", "DecisionTreeClassificationModel"}
     trees = _by_tree(nodes)
     made = [
