@@ -52,7 +52,7 @@ _DRAWS = 4  # of 16 bits from one hash
 def judge(rows: DataFrame, *, samples: int, seed: int) -> dict[str, Any]:
     """Judges a score.
 
-    The rows are sorted once, and kept; a partition is held in memory, 40 bytes a row, and all rows of a score are in one.
+    The rows are sorted once, and kept; a partition is held in memory, 40 bytes a row, all rows of a score in one.
 
     Args:
         rows: score, outcome, treatment (double; 0 or 1); where they are known, propensity (of the arm that the
