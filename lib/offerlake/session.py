@@ -58,11 +58,6 @@ _LOCAL_JAVA = (
 )
 
 
-# Arrays of some MB come and go with each batch in Python's processes: what is freed stays with them, up to 64 MiB, else
-# the system takes it and gives it back zeroed each time. (Java's process gets the same, and hardly uses it.)
-_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(64 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
-
-
 def java_version() -> int | None:
     """Major version of the Java that Spark would use; None without one."""
     home = os.environ.get("JAVA_HOME")
@@ -90,7 +85,6 @@ def open_session(settings: SparkSettings, *, app: str = "offerlake") -> SparkSes
         "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
         "spark.databricks.delta.snapshotPartitions": str(settings.snapshot_partitions),
         "spark.ui.showConsoleProgress": "false",
-        **{f"spark.executorEnv.{name}": value for name, value in _MEMORY.items()},
         **settings.conf,
     }
     if not submitted and SparkSession.getActiveSession() is None:
@@ -122,8 +116,6 @@ def _own_process(settings: SparkSettings) -> dict[str, str]:
         options["spark.driver.extraLibraryPath"] = str(blas.libraries())
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # Spark's tasks are as many as there are cores
     if master.startswith("local"):
-        for name, value in _MEMORY.items():
-            os.environ.setdefault(name, value)
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         options["spark.driver.host"] = "127.0.0.1"
     if settings.driver_memory:
