@@ -42,9 +42,7 @@ def run(ctx: Context) -> None:
         showable(known, blocked=settings.blocked_categories),
         scopes=scopes(ctx.read("offers"), ctx.read("offer_products"), known, as_of=ctx.as_of),
         untouched=untouched(known, model.itemFactors, product_index, popular, settings=settings.content),
-        in_groups=None
-        if groups is None
-        else popularity_in_groups(interactions, groups, as_of=ctx.as_of, days=settings.popularity_days),
+        in_groups=popularity_in_groups(interactions, groups, as_of=ctx.as_of, days=settings.popularity_days),
         approximate=settings.approximate,
         seed=seed,
     )

@@ -41,18 +41,22 @@ def popularity(interactions: DataFrame, *, as_of: date, days: int, mode: str) ->
     )
 
 
-def popularity_in_groups(interactions: DataFrame, of_users: DataFrame, *, as_of: date, days: int) -> DataFrame:
+def popularity_in_groups(
+    interactions: DataFrame, of_users: DataFrame | None, *, as_of: date, days: int
+) -> DataFrame | None:
     """How many users of each group had last to do with a product in [as_of - days, as_of), see `popularity`.
 
     Args:
         interactions: The table `interactions` as of that day.
-        of_users: user_id, group: what `features.groups.user_groups` gives.
+        of_users: user_id, group: what `features.groups.user_groups` gives; None: there are no groups.
         as_of: The day.
         days: Length of the window.
 
     Returns:
-        group, product_id, users (bigint).
+        group, product_id, users (bigint); None without groups.
     """
+    if of_users is None:
+        return None
     recent = F.col("last_time") >= F.date_sub(F.lit(as_of), days).cast("timestamp")
     seen = interactions.where(recent).join(of_users, on="user_id", how="inner")
     return seen.groupBy("group", "product_id").agg(F.count(F.lit(1)).alias("users"))

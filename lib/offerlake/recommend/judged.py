@@ -93,9 +93,7 @@ class Stage:
             popular,
             showable(products, blocked=settings.blocked_categories),
             untouched=untouched(products, model.itemFactors, product_index, popular, settings=settings.content),
-            in_groups=None
-            if groups is None
-            else popularity_in_groups(before, groups, as_of=cut, days=settings.popularity_days),
+            in_groups=popularity_in_groups(before, groups, as_of=cut, days=settings.popularity_days),
             approximate=settings.approximate,
             seed=seed,
         )
