@@ -3,7 +3,10 @@
     .venv/bin/python benchmarks/topn.py --dir out/bench [--users 100000] [--products 20000] [--json]
     .venv/bin/python benchmarks/topn.py --dir out/bench --users 1000000 --products 50000 --repeats 1 --ours
 
-Both read the same random factors from Parquet and give up what they found. Ours reads each user's 20 purchases too, and
+Both read the same factors from Parquet and give up what they found. They are those of a fit of ALS to 20 purchases of
+each user (of 100,000 users at most, over whom the others are laid): half of a user's are of the products that people
+like him buy, half of all, and in both the nth product sells as n^-0.8. `--normal` takes normal numbers instead: all
+products' factors are about equally long then, the worst case for ours. Ours reads the purchases too, and
 leaves out what was bought, what is out of the user's prices, and all but ten products of a category. Each side runs in
 a process of its own, ours in our session, Spark ML's in Spark's own; first for a hundredth of the users, so that Java
 and Python have started, then for all of them, several times: medians. Before that the best of some users without
@@ -34,6 +37,7 @@ from offerlake.recommend.topn import Scorer, catalogue
 from offerlake.session import open_session
 
 BOUGHT, CATEGORIES, PER_CATEGORY = 20, 40, 10
+FITTED, ITERATIONS, ALIKE, STEEPNESS = 100_000, 3, 50, 0.8
 BAND = (0.2, 5.0)
 COMPARED = 500
 
@@ -51,21 +55,53 @@ def factors(spark: SparkSession, rows: int, rank: int, *, seed: int) -> DataFram
     return spark.range(rows, numPartitions=4).mapInArrow(drawn, "id int, features array<float>")
 
 
+def purchases(spark: SparkSession, users: int, products: int) -> DataFrame:
+    """user, item (int): BOUGHT of each user, some of them twice."""
+    chances = 1 / np.arange(1, products + 1) ** STEEPNESS
+    ends = np.cumsum(chances / chances.sum())
+    orders = [np.random.default_rng([3, kind]).permutation(products) for kind in range(ALIKE + 1)]
+
+    def drawn(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            user = np.repeat(batch["id"].to_numpy(), BOUGHT)
+            draws = np.random.default_rng([4, int(user[0])])
+            kind = np.where(draws.random(len(user)) < 0.5, ALIKE, user % ALIKE)
+            place = np.minimum(np.searchsorted(ends, draws.random(len(user))), products - 1)
+            item = np.stack(orders)[kind, place]
+            yield pa.RecordBatch.from_arrays(
+                [pa.array(user, pa.int32()), pa.array(item, pa.int32())], names=["user", "item"]
+            )
+
+    return spark.range(users, numPartitions=4).mapInArrow(drawn, "user int, item int")
+
+
 def make(spark: SparkSession, chosen: argparse.Namespace, place: Path) -> None:
     """Writes the model, as Spark ML reads it, and what users bought."""
-    tiny = spark.createDataFrame([(0, 0, 1.0), (1, 1, 1.0)], "user int, item int, rating float")
-    ALS(rank=chosen.rank, maxIter=1).fit(tiny).write().overwrite().save(str(place / "model"))
-    for name, rows, seed in (("userFactors", chosen.users, 1), ("itemFactors", chosen.products, 2)):
-        factors(spark, rows, chosen.rank, seed=seed).write.mode("overwrite").parquet(str(place / "model" / name))
+    bought = str(place / "bought")
+    purchases(spark, chosen.users, chosen.products).distinct().select(
+        F.col("user").cast("string").alias("user_id"), F.col("item").cast("string").alias("product_id"), "user", "item",
+        (F.rand(3) * 6).alias("weight"), F.lit(1).alias("purchases"),
+    ).write.mode("overwrite").parquet(bought)  # fmt: skip
+    als = ALS(rank=chosen.rank, maxIter=ITERATIONS, implicitPrefs=True, ratingCol="weight", seed=5)
+    teaching = spark.read.parquet(bought).where(F.col("user") < (2 if chosen.normal else FITTED))
+    model = als.fit(teaching)
+    model.write().overwrite().save(str(place / "model"))
+    drawn = {name: str(place / "model" / name) for name in ("userFactors", "itemFactors")}
+    if chosen.normal:
+        for (path, rows), seed in zip(
+            ((drawn["userFactors"], chosen.users), (drawn["itemFactors"], chosen.products)), (1, 2), strict=True
+        ):
+            factors(spark, rows, chosen.rank, seed=seed).write.mode("overwrite").parquet(path)
+    elif chosen.users > FITTED:
+        others = spark.range(chosen.users).select(
+            F.col("id").cast("int").alias("other"), F.expr(f"int(id % {FITTED})").alias("id")
+        )
+        model.userFactors.join(F.broadcast(others), "id").select(F.col("other").alias("id"), "features").write.mode(
+            "overwrite"
+        ).parquet(drawn["userFactors"])
     for name, key, rows in (("user_index", "user_id", chosen.users), ("product_index", "product_id", chosen.products)):
         index = spark.range(rows).select(F.col("id").cast("string").alias(key), F.col("id").cast("int").alias("idx"))
         index.write.mode("overwrite").parquet(str(place / name))
-    product = F.pmod(F.xxhash64("id", "k"), F.lit(chosen.products)).cast("string")
-    bought = spark.range(chosen.users).select("id", F.explode(F.sequence(F.lit(1), F.lit(BOUGHT))).alias("k"))
-    bought.select(
-        F.col("id").cast("string").alias("user_id"), product.alias("product_id"), (F.rand(3) * 6).alias("weight"),
-        F.lit(1).alias("purchases"),
-    ).distinct().write.mode("overwrite").parquet(str(place / "bought"))  # fmt: skip
 
 
 def ours(
@@ -143,6 +179,7 @@ def main() -> None:
     for name, value in {"users": 100_000, "products": 20_000, "rank": 64, "n": 50, "block": 512, "repeats": 3}.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--dir", type=Path, required=True)
+    parser.add_argument("--normal", action="store_true", help="factors of normal numbers")
     parser.add_argument("--ours", action="store_true", help="leave Spark ML's own out")
     parser.add_argument("--side", choices=["make", "ours", "peer"], help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true", help="print one JSON line")

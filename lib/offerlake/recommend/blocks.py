@@ -6,12 +6,18 @@ score = own_weight · log(1 + weight)   where the user has bought the product, e
 Multiplying by appeal (popularity of late, 0 to 1; in mode discover that among users who had not had the product) is
 what makes plain ALS beat popularity on products new to a household.
 What may not be shown is left out before the best are taken, so that filters never shorten a list that could be full.
+
+Products are looked at in strips, those with the longest factors first. No product of a strip can score more than the
+user's length times the strip's longest (Cauchy and Schwarz), so who has enough better ones by then does not look at it:
+exact, as in LEMP (Teflioudi, Gemulla and Mykytiuk 2015, section 3). Where products sell as unevenly as they mostly do,
+that leaves few.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Literal, Protocol
 
 import numpy as np
@@ -38,10 +44,11 @@ _SOURCES = ("own", "als", "popular", "content")
 _UNITS = 1e5  # of a score's points in 1: float32 has about seven digits, and sums differ in the last
 _STRIP = 2048  # products whose scores are made at once: with 512 users four megabytes, what a core keeps near
 _SAMPLE = 1024  # products whose scores say where a user's best are likely to begin
-_HELD = 8  # times as many candidates as are wanted are held before all but the best go
+_HELD = 2  # times as many candidates as are wanted are held before all but the best go
 _SPARE = 1.5  # times as many products as are wanted are looked at where a category may have only some of them
 _FURTHER = 8  # times as many as that, for users whose list is not full then
 _FIRST = 1 << 33  # units of points that put bought products above all others; scores stay below 40,000
+_ROUNDED = 1.0001  # times a bound: sums of float32 may come out a little above what they are
 _NONE = np.iinfo(np.int64).min
 
 
@@ -121,9 +128,40 @@ class Catalogue:
         among_all: Floats = self.popular[0]
         return among_all
 
+    @cached_property
+    def strips(self) -> Strips:
+        """The products as they are looked at; made once in a process."""
+        return Strips.of(self.factors)
+
     def places(self, numbers: Ints) -> Ints:
         """Places of products by their numbers, −1: not among them."""
         return np.where(numbers < len(self.place), self.place[numbers % len(self.place)], -1)
+
+
+@dataclass(frozen=True)
+class Strips:
+    """Products by the length of their factors, the longest first.
+
+    Attributes:
+        places: Their places in the catalogue.
+        position: Of each place: where it stands in `places`.
+        factors: Their factors.
+        lengths: Of the factors.
+    """
+
+    places: Ints
+    position: Ints
+    factors: Floats
+    lengths: Floats
+
+    @classmethod
+    def of(cls, factors: Floats) -> Strips:
+        """Sorts them; of equal length the smaller place comes first."""
+        lengths = np.linalg.norm(factors, axis=1)
+        places = np.argsort(-lengths, kind="stable")
+        position = np.empty_like(places)
+        position[places] = np.arange(len(places))
+        return cls(places, position, factors[places], lengths[places])
 
 
 @dataclass(frozen=True)
@@ -248,7 +286,7 @@ class _Scores:
         factors: Those users' factors.
         group: Users: the row of `products.popular` that is theirs.
         row: User of each purchase; strip by strip, in each by user.
-        column: Its product's place.
+        column: Its product's place in `products.strips`.
         bonus: What it adds to the score.
         low: Users: the least price that may be shown of what was not bought, NaN: any; None: to everybody.
         high: Likewise, the highest.
@@ -296,6 +334,7 @@ class _Scores:
         if rule.price_band is not None:
             usual = usual_price(row, products.price[column], len(names))
             low, high = (usual * np.float32(times) for times in rule.price_band)
+        column = products.strips.position[column]
         order = np.lexsort((row, column // _STRIP))
         bonus = (rule.own_weight * np.log1p(weight)).astype(np.float32)
         scores = cls(products, rule, known, factors, group, row[order], column[order], bonus[order], low, high)
@@ -337,9 +376,24 @@ class _Scores:
             content=whole.content[some],
             groups=whole.groups,
         )
-        column = there[self.column]
-        order = np.lexsort((self.row, column // _STRIP))[np.count_nonzero(column < 0) :]
-        return replace(self, products=products, row=self.row[order], column=column[order], bonus=self.bonus[order])
+        place = there[whole.strips.places[self.column]]
+        kept = np.flatnonzero(place >= 0)
+        column = products.strips.position[place[kept]]
+        order = np.lexsort((self.row[kept], column // _STRIP))
+        kept = kept[order]
+        return replace(self, products=products, row=self.row[kept], column=column[order], bonus=self.bonus[kept])
+
+    @cached_property
+    def number(self) -> Ints:
+        """Of each user with factors: the row of `factors` that is his."""
+        return np.cumsum(self.known) - 1
+
+    @cached_property
+    def reach(self) -> Floats:
+        """Of each user with factors: their length; 0 of the others."""
+        lengths = np.zeros(len(self), dtype=np.float32)
+        lengths[self.known] = np.linalg.norm(self.factors, axis=1)
+        return lengths
 
     def guess(self, k: int) -> Floats:
         """What the k-th best score of each user's new products probably exceeds; −inf: cannot be said.
@@ -353,40 +407,78 @@ class _Scores:
         if rank * step > size:
             return np.full(len(self), -np.inf, dtype=np.float32)
         sample = slice(None, None, step)
-        sampled = self._plain(sample)
+        sampled = self._plain(sample, np.arange(len(self)), room=np.empty(len(self) * _SAMPLE, dtype=np.float32))
         there = self.column % step == 0
         sampled[self.row[there], self.column[there] // step] = -np.inf
         if self.low is not None and self.high is not None:
-            price = self.products.price[sample]
+            price = self.products.price[self.products.strips.places[sample]]
             sampled[(price < self.low[:, None]) | (price > self.high[:, None])] = -np.inf
         return np.partition(sampled, -rank, axis=1)[:, -rank]
 
-    def add_strip(self, begin: int, end: int, *, least: Floats, held: _Held) -> None:
-        """Adds what may be shown of products `begin` to `end` (exclusive): bought, or of a score ≥ the user's least."""
-        scores = self._plain(slice(begin, end))
+    def add_strip(self, begin: int, end: int, *, least: Floats, held: _Held, room: Floats) -> None:
+        """Adds what may be shown of a strip (`end` is exclusive): bought, or of a score ≥ the user's least.
+
+        The scores are made in `room`, users × _STRIP numbers: memory that is new each time costs as much again.
+        """
         first, last = np.searchsorted(self.column // _STRIP, [begin // _STRIP, begin // _STRIP + 1])
         row, column = self.row[first:last], self.column[first:last]
-        own = row, column - begin
-        if self.rule.mode != "discover":
-            held.add(row, column, scores[own] + self.bonus[first:last], own=True)
-        scores[own] = -np.inf
-        at = np.flatnonzero(scores >= least[:, None])
-        (who, which), points = np.divmod(at, end - begin), scores.ravel()[at]
+        places = self.products.strips.places[begin:end]
+        if self.rule.mode != "discover" and len(row):
+            which = places[column - begin]
+            held.add(row, which, self.of_pairs(row, which) + self.bonus[first:last], own=True)
+        least = np.maximum(least, held.least)
+        some = np.flatnonzero(self._bound(begin, end) >= least)
+        if not len(some):
+            return
+        scores = self._plain(slice(begin, end), some, room=room)
+        at = np.full(len(self), -1)
+        at[some] = np.arange(len(some))
+        there = at[row] >= 0
+        scores[at[row[there]], column[there] - begin] = -np.inf
+        found = np.flatnonzero(scores >= least[some, None])
+        points = scores.ravel()[found]
+        who, which = np.divmod(found, end - begin)
+        who, which = some[who], places[which]
         fits = points > -np.inf
         if self.low is not None and self.high is not None:
-            price = self.products.price[which + begin]
+            price = self.products.price[which]
             fits &= ~((price < self.low[who]) | (price > self.high[who]))  # NaN is in every band
-        held.add(who[fits], which[fits] + begin, points[fits], own=False)
+        kept = np.flatnonzero(fits)
+        held.add(who[kept], which[kept], points[kept], own=False)
 
-    def _plain(self, some: slice) -> Floats:
-        """The scores of some products without what was bought, users × products."""
-        if len(self.factors) and len(self.factors) == len(self):
-            return self.factors @ self.products.factors[some].T
-        scores = self.products.popular[self.group, some]
+    def of_pairs(self, row: Ints, which: Ints) -> Floats:
+        """The scores of some users' products, by their places, without what is added where they were bought."""
+        scores: Floats = self.products.popular[self.group[row], which]
         if not self.rule.personal:
-            scores[:, self.products.content[some]] = 0
-        if len(self.factors):
-            scores[self.known] = self.factors @ self.products.factors[some].T
+            scores[self.products.content[which]] = 0
+        known = self.known[row]
+        if known.any():
+            of_users, of_products = self.factors[self.number[row[known]]], self.products.factors[which[known]]
+            scores[known] = np.einsum("nr,nr->n", of_users, of_products)
+        return scores
+
+    def _bound(self, begin: int, end: int) -> Floats:
+        """Of each user: what no score of a strip exceeds."""
+        bound: Floats = self.reach * (self.products.strips.lengths[begin] * np.float32(_ROUNDED))
+        if not self.known.all():
+            popular = self.products.popular[:, self.products.strips.places[begin:end]].max(axis=1)
+            bound[~self.known] = popular[self.group[~self.known]]
+        return bound
+
+    def _plain(self, some: slice, users: Ints, *, room: Floats) -> Floats:
+        """Some users' scores of some products without what was bought, users × products, in memory that is there."""
+        strips, known = self.products.strips, self.known[users]
+        of_products = strips.factors[some]
+        scores: Floats = room[: len(users) * len(of_products)].reshape(len(users), len(of_products))
+        if known.all():
+            np.matmul(self.factors[self.number[users]], of_products.T, out=scores)
+            return scores
+        places = strips.places[some]
+        scores[:] = self.products.popular[self.group[users][:, None], places]
+        if not self.rule.personal:
+            scores[:, self.products.content[places]] = 0
+        if known.any():
+            scores[known] = self.factors[self.number[users[known]]] @ of_products.T
         return scores
 
 
@@ -426,7 +518,7 @@ class _Held:
     (counted from the end: of equal points the smaller place is the better), and whether it was bought.
 
     Attributes:
-        least: Users: what a score must reach to be among the best k; what equals them but comes later does not.
+        least: Users: what a score must reach to be among the best k, as it is before it is rounded.
     """
 
     def __init__(self, users: int, k: int, *, size: int, own_first: bool) -> None:
@@ -437,7 +529,7 @@ class _Held:
         self.least = np.full(users, -np.inf, dtype=np.float32)
 
     def add(self, who: Ints, which: Ints, score: Floats, *, own: bool) -> None:
-        """Adds candidates: those of a user side by side, at most a strip of them, at places after all before."""
+        """Adds candidates that were not there before: those of a user side by side, at most a strip of them."""
         points = np.rint(score.astype(np.float64) * _UNITS).astype(np.int64)
         if own and self._own_first:
             points += _FIRST
@@ -467,7 +559,7 @@ class _Held:
         held[:, : self._k] = ordered
         self._count = np.minimum(self._count, self._k)
         full = self._count == self._k
-        self.least[full] = ((ordered[full, -1] >> (self._bits + 1)) + 0.3) / _UNITS
+        self.least[full] = ((ordered[full, -1] >> (self._bits + 1)) - 0.7) / _UNITS
 
 
 def _best(scores: _Scores, n: int, *, most: int | None) -> _Chosen:
@@ -505,8 +597,9 @@ def _largest(scores: _Scores, k: int, *, least: Floats) -> _Chosen:
     """Each user's k best products; new ones only where their score is at least `least`."""
     size = len(scores.products.ids)
     held = _Held(len(scores), k, size=size, own_first=scores.rule.mode == "replenish")
+    room = np.empty(len(scores) * min(size, _STRIP), dtype=np.float32)
     for begin in range(0, size, _STRIP):
-        scores.add_strip(begin, min(size, begin + _STRIP), least=np.maximum(least, held.least), held=held)
+        scores.add_strip(begin, min(size, begin + _STRIP), least=least, held=held, room=room)
     return held.best()
 
 
@@ -517,11 +610,9 @@ def _near(scores: _Scores, k: int, nearest: Nearest) -> _Chosen:
     row, column = scores.row, scores.column
     known = scores.known[row]
     order = np.flatnonzero(known)[np.argsort(row[known], kind="stable")]
-    row, column, bonus = row[order], column[order], scores.bonus[order]
-    place = np.cumsum(scores.known) - 1
+    row, column, bonus = row[order], scores.products.strips.places[column[order]], scores.bonus[order]
     if scores.rule.mode != "discover":
-        points = np.einsum("nr,nr->n", scores.factors[place[row]], scores.products.factors[column])
-        held.add(row, column, points + bonus, own=True)
+        held.add(row, column, scores.of_pairs(row, column) + bonus, own=True)
     which, points = nearest(scores.factors, k)
     who = np.repeat(np.flatnonzero(scores.known), which.shape[1])
     which, points = which.ravel(), points.ravel()
