@@ -18,7 +18,7 @@ from offerlake.errors import DataError
 from offerlake.features.groups import user_groups
 from offerlake.recommend.als import fit, ratings, user_factors
 from offerlake.recommend.baselines import frequency, popularity, popularity_in_groups
-from offerlake.recommend.blocks import Catalogue, Rule, best_of_block
+from offerlake.recommend.blocks import Catalogue, Rule, _Scores, best_of_block
 from offerlake.recommend.judged import Stage, bought_after, contenders
 from offerlake.recommend.nearest import Nearest
 from offerlake.recommend.topn import Scorer, _blocks, catalogue, showable
@@ -334,6 +334,39 @@ def test_the_best_are_those_of_a_plain_loop(
         for offer, places in products.scopes.items():
             wanted = naive(people, products, replace(rule, n=2, per_category=None), among=places)
             assert of_offer[offer] == wanted[row["user_id"]]
+
+
+def test_products_that_cannot_be_among_the_best_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("offerlake.recommend.blocks._STRIP", 16)
+    monkeypatch.setattr("offerlake.recommend.blocks._SAMPLE", 16)
+    plain, looked = _Scores._plain, [0]
+
+    def counted(scores: _Scores, some: slice, users: Any, *, room: Any) -> Any:
+        found = plain(scores, some, users, room=room)
+        looked[0] += found.size
+        return found
+
+    monkeypatch.setattr(_Scores, "_plain", counted)
+    random = np.random.default_rng(2)
+    size, people = 320, [User(f"u{i}", random.standard_normal(4).tolist(), {}) for i in range(8)]
+    lengths = random.permutation(0.97 ** np.arange(size))
+    products = Catalogue(
+        ids=pa.array([f"p{i:03}" for i in range(size)]),
+        factors=(random.standard_normal((size, 4)) * lengths[:, None]).astype(np.float32),
+        popular=np.zeros((1, size), dtype=np.float32),
+        place=np.arange(size),
+        category=np.zeros(size, dtype=np.int64),
+        price=np.full(size, np.nan, dtype=np.float32),
+        content=np.zeros(size, dtype=bool),
+    )
+    rule = Rule(5, "both", 0.5, len(people))
+
+    found = shown(told(people), products, rule)
+
+    assert {user: [item["product_id"] for item in items] for user, items in found.items()} == naive(
+        people, products, rule
+    )
+    assert looked[0] < len(people) * size / 2  # the sample of 16 included
 
 
 def test_an_index_that_looks_at_all_lists_finds_the_same_and_one_that_does_not_is_told_of() -> None:
