@@ -178,7 +178,7 @@ class Scorer:
 
         `source` says why a product is there: `own` (bought before), `als` (users alike did), `content` (nobody has
         touched it, and it is like what does suit), `popular` (nothing is known of the user that says more). Ties go to
-        the smaller id. A task holds block_users × 2,048 scores.
+        the smaller id. A task holds block_users × 2,048 scores and a copy of the factors.
 
         Args:
             users: user_id, one row a user.
