@@ -24,7 +24,7 @@ ROWS, SHARES = 3000, (0.5, 0.3, 0.2)
 
 def line_of() -> LinearRegression:
     """A straight line inside."""
-    return LinearRegression(solver="normal", regParam=0.0)
+    return LinearRegression(solver="normal", regParam=0.0, tol=1e-12)
 
 
 @pytest.fixture(scope="module")

@@ -341,9 +341,9 @@ def _outcomes(rows: DataFrame, bases: Bases, arms: Arms) -> Surface:
 
 
 def _together(rows: DataFrame, bases: Bases, arms: Arms) -> Surface:
-    """μ of all arms by one model; without traits it sees which arm it is."""
+    """μ of all arms by one model; without traits it sees which arm it is, nothing too: a tree can split that off."""
     every = (0, *arms.numbers)
-    traits = arms.traits or tuple(tuple(float(arm == other) for other in arms.numbers) for arm in every)
+    traits = arms.traits or tuple(tuple(float(arm == other) for other in every) for arm in every)
 
     def of(arm: int) -> DataFrame:
         return rows.where(F.col(ARM) == arm).withColumn(_LABEL, F.col(OUTCOME))
