@@ -128,14 +128,15 @@ def ours(setup: str, folder: Path) -> tuple[dict[str, Doubles], dict[str, float]
     arms = learners.Arms(len(SHARES) - 1 if setup == "arms" else 1)
     begun = time.monotonic()
     rows = learners.checked(read(spark, folder / "learn"), arms, folds=FOLDS)
+    judge = read(spark, folder / "judge").select(learners.X).coalesce(1)
     if setup in TRIALS:
         known = learners.with_shares(rows, arms)
     else:
-        known = learners.with_chances(rows, LogisticRegression(regParam=1e-5), folds=FOLDS)
+        chances = learners.Chances.of(rows, LogisticRegression(regParam=1e-5), folds=FOLDS)
+        known, judge = chances.crossed(rows), chances.add(judge).cache()
     given = learners.with_means(known, bases, arms, folds=FOLDS).cache()
     given.count()
     seconds = {"nuisances": time.monotonic() - begun}
-    judge = read(spark, folder / "judge").select(learners.X).coalesce(1)
     effects: dict[str, Doubles] = {}
     for learner in learners.LEARNERS:
         begun = time.monotonic()

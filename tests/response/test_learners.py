@@ -206,13 +206,18 @@ def test_chances_are_estimated_by_who_got_what(spark: SparkSession) -> None:
     arm = (draws.uniform(size=ROWS) < chance).astype(int)
     data = {"x": x, "arm": arm, "y": x[:, 0] + arm, "fold": np.arange(ROWS) % 2}
 
-    found = learners.with_chances(frame(spark, data), LogisticRegression(), folds=2, clip=0.05)
+    rows = frame(spark, data)
+    chances = learners.Chances.of(rows, LogisticRegression(), folds=2, clip=0.05)
+    found = chances.crossed(rows)
 
+    of_others = np.stack(chances.add(rows.select("x")).orderBy(F.col("x")[0]).toPandas()["e"])
     told = found.orderBy(F.col("x")[0]).select("e").toPandas()["e"]
     e = np.stack(told)
     assert np.abs(e.sum(axis=1) - 1).max() < 1e-12
     assert e.min() > 0.047
     assert np.abs(e[:, 1] - np.clip(np.sort(chance), 0.05, 0.95)).max() < 0.1
+    assert np.abs(of_others - e).max() < 0.05
+    assert np.abs(of_others.sum(axis=1) - 1).max() < 1e-12
 
 
 @pytest.mark.parametrize(

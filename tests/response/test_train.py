@@ -66,7 +66,7 @@ def test_columns_that_never_change_are_left_out(trained: Trained) -> None:
     }
 
 
-@pytest.mark.parametrize("engine", ["logistic", "gbt"])
+@pytest.mark.parametrize("engine", ["logistic", "gbt", "xgboost"])
 def test_what_it_looks_at_is_what_decides(
     spark: SparkSession, planted: Shop, trained: Trained, quick: ResponseSettings, engine: Engine, tmp_path: Path
 ) -> None:

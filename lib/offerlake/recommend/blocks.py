@@ -559,7 +559,8 @@ class _Held:
         held[:, : self._k] = ordered
         self._count = np.minimum(self._count, self._k)
         full = self._count == self._k
-        self.least[full] = ((ordered[full, -1] >> (self._bits + 1)) - 0.7) / _UNITS
+        least = ((ordered[full, -1] >> (self._bits + 1)) - 0.5) / _UNITS  # what is rounded to as much, and no less
+        self.least[full] = np.nextafter(least.astype(np.float32), np.float32(-np.inf))
 
 
 def _best(scores: _Scores, n: int, *, most: int | None) -> _Chosen:

@@ -13,7 +13,7 @@ e_k(x) = P(A = k | x), μ_k(x) = E[Y | x, A = k], m = Σ e_k μ_k, and the effec
          Γ_k = μ_k − μ_0 + 1{A=k}·(Y − μ_k)/e_k − 1{A=0}·(Y − μ_0)/e_0
 
 x, r and dr take e and μ from what has not seen the row's fold, the same for all learners: `with_shares` or
-`with_chances`, then `with_means`. Each arm has models of its own, unless `Arms.traits` says what arms are like (depth,
+`Chances`, then `with_means`. Each arm has models of its own, unless `Arms.traits` says what arms are like (depth,
 kind, minimum spend): then the offers share one that sees the traits beside x, so that a rare one learns from those like
 it. Of r there is no such form here: `effect` is it, with a linear last stage.
 """
@@ -243,36 +243,82 @@ def with_shares(rows: DataFrame, arms: Arms) -> DataFrame:
     return rows.withColumn(CHANCES, _numbers([counts.get(arm, 0) / total for arm in (0, *arms.numbers)]))
 
 
-def with_chances(rows: DataFrame, classifier: Estimator[Any], *, folds: int, clip: float = 0.01) -> DataFrame:
-    """Adds `e` where it is not known, by a classifier of the arm that has not seen the fold; held above `clip`.
+@dataclass(frozen=True)
+class Chances:
+    """P(arm | x) where it is not known.
 
-    What is learnt with it rests on x telling all that decided who got what: see `balance`.
+    What is learnt with it rests on x telling all that decided who got what: see `overlap.balance`.
 
-    Args:
-        rows: `x`, `arm`, `fold`; all arms are there outside each fold.
-        classifier: Of all arms, such as a multinomial `LogisticRegression`.
-        folds: Number of folds.
+    Attributes:
+        models: Classifiers of the arm, the nth has not seen fold n.
         clip: Least chance of an arm; then they add up to 1 again.
     """
 
-    def of_fold(number: int) -> DataFrame:
-        model = _fit(classifier, rows.where(F.col(FOLD) != number), label=F.col(ARM).cast("double"))
-        found = model.transform(rows.where(F.col(FOLD) == number).withColumn(_VECTOR, _vector()))
-        held = F.transform(vector_to_array(F.col("probability")), lambda e: F.greatest(e, F.lit(clip)))
-        total = F.aggregate(held, F.lit(0.0), lambda sum_, e: sum_ + e)
-        return found.select(*rows.columns, F.transform(held, lambda e: e / total).alias(CHANCES))
+    models: tuple[Model, ...]
+    clip: float
 
-    return _union(side_by_side(of_fold, range(folds)))
+    @classmethod
+    def of(cls, rows: DataFrame, classifier: Estimator[Any], *, folds: int, clip: float = 0.01) -> Chances:
+        """Learns them.
+
+        Args:
+            rows: `x`, `arm`, `fold`; all arms are there outside each fold.
+            classifier: Of all arms, such as a multinomial `LogisticRegression`.
+            folds: Number of folds.
+            clip: See above.
+        """
+
+        def without(number: int) -> Model:
+            return _fit(classifier, rows.where(F.col(FOLD) != number), label=F.col(ARM).cast("double"))
+
+        return cls(tuple(side_by_side(without, range(folds))), clip)
+
+    def crossed(self, rows: DataFrame) -> DataFrame:
+        """Adds `e` to the rows that taught, by what has not seen their fold."""
+        parts = [self._held(rows.where(F.col(FOLD) == n), (model,)) for n, model in enumerate(self.models)]
+        return _union(parts)
+
+    def add(self, frame: DataFrame) -> DataFrame:
+        """Adds `e` to other rows: the mean of all models."""
+        return self._held(frame, self.models)
+
+    def _held(self, frame: DataFrame, models: Sequence[Model]) -> DataFrame:
+        made = frame.withColumn(_VECTOR, _vector())
+        for number, model in enumerate(models):
+            found = vector_to_array(F.col("probability")).alias(f"_e{number}")
+            made = model.transform(made).select(*frame.columns, *[f"_e{n}" for n in range(number)], _VECTOR, found)
+        mean = F.transform(
+            F.arrays_zip(*[f"_e{n}" for n in range(len(models))]),
+            lambda each: F.greatest(
+                reduce(lambda one, other: one + other, [each[f"_e{n}"] for n in range(len(models))]) / len(models),
+                F.lit(self.clip),
+            ),
+        )
+        total = F.aggregate(F.col("_mean"), F.lit(0.0), lambda sum_, e: sum_ + e)
+        return (
+            made.withColumn("_mean", mean)
+            .withColumn("_total", total)
+            .select(*frame.columns, F.transform("_mean", lambda e: e / F.col("_total")).alias(CHANCES))
+        )
 
 
 def with_means(rows: DataFrame, bases: Bases, arms: Arms, *, folds: int) -> DataFrame:
-    """Adds `mu`, E[y | x, arm] of all arms, by models that have not seen the row's fold."""
+    """Adds `mu`, E[y | x, arm] of all arms, by models that have not seen the row's fold.
+
+    They are one model for all arms or several, as for learners s and t: which, the outcomes decide that neither has
+    seen. One is better where arms went to different people and change little, several where they change much.
+    """
 
     def of_fold(number: int) -> DataFrame:
         teaching, own = rows.where(F.col(FOLD) != number), rows.where(F.col(FOLD) == number)
-        return _outcomes(teaching, bases, arms).add(own, column=MEANS)
+        one, several = _together(teaching, bases, arms), _outcomes(teaching, bases, arms)
+        return several.add(one.add(own, column="_one"), column="_several")
 
-    return _union(side_by_side(of_fold, range(folds)))
+    both = _union(side_by_side(of_fold, range(folds)))
+    ways = ("_several", "_one")
+    errors = both.agg(*[F.avg((F.col(OUTCOME) - F.element_at(name, F.col(ARM) + 1)) ** 2) for name in ways]).first()
+    assert errors is not None
+    return both.select(*rows.columns, F.col(ways[0] if errors[0] <= errors[1] else ways[1]).alias(MEANS))
 
 
 def scores(offer: int) -> Column:
