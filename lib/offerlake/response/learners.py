@@ -305,8 +305,9 @@ class Chances:
 def with_means(rows: DataFrame, bases: Bases, arms: Arms, *, folds: int) -> DataFrame:
     """Adds `mu`, E[y | x, arm] of all arms, by models that have not seen the row's fold.
 
-    They are one model for all arms or several, as for learners s and t: which, the outcomes decide that neither has
-    seen. One is better where arms went to different people and change little, several where they change much.
+    They are one model for all arms or several, as for learners s and t: those of which the mean of (y − μ)² / e² is
+    smaller on rows that neither has seen, which is what doubly robust scores vary by. One is better where arms went to
+    different people and change little, several where they change much.
     """
 
     def of_fold(number: int) -> DataFrame:
@@ -316,7 +317,10 @@ def with_means(rows: DataFrame, bases: Bases, arms: Arms, *, folds: int) -> Data
 
     both = _union(side_by_side(of_fold, range(folds)))
     ways = ("_several", "_one")
-    errors = both.agg(*[F.avg((F.col(OUTCOME) - F.element_at(name, F.col(ARM) + 1)) ** 2) for name in ways]).first()
+    own = F.col(ARM) + 1
+    errors = both.agg(
+        *[F.avg(((F.col(OUTCOME) - F.element_at(name, own)) / F.element_at(CHANCES, own)) ** 2) for name in ways]
+    ).first()
     assert errors is not None
     return both.select(*rows.columns, F.col(ways[0] if errors[0] <= errors[1] else ways[1]).alias(MEANS))
 
