@@ -37,9 +37,9 @@ from offerlake.response.models import read_text
 
 Learner = Literal["s", "t", "x", "r", "dr"]
 LEARNERS: tuple[Learner, ...] = get_args(Learner)
-X, ARM, OUTCOME, FOLD, CHANCES, MEANS, EFFECTS = "x", "arm", "y", "fold", "e", "mu", "tau"
-"""Columns: what is known (array of doubles), arm (int), outcome (double), fold (int); P(arm | x) and E[y | x, arm]
-(arrays, one number an arm, arm 0 first); effects (array, one number an offer)."""
+X, ARM, OUTCOME, FOLD, CHANCES, MEANS, OWN_MEANS, EFFECTS = "x", "arm", "y", "fold", "e", "mu", "mu_own", "tau"
+"""Columns: what is known (array of doubles), arm (int), outcome (double), fold (int); P(arm | x) and E[y | x, arm], the
+latter also by each arm's own model (arrays, one number an arm, arm 0 first); effects (array, one number an offer)."""
 
 _VECTOR, _LABEL, _WEIGHT = "_vector", "_label", "_weight"
 _SWEEPS = 3  # over the arms of r: they hardly correlate, so the third changes little
@@ -303,11 +303,12 @@ class Chances:
 
 
 def with_means(rows: DataFrame, bases: Bases, arms: Arms, *, folds: int) -> DataFrame:
-    """Adds `mu`, E[y | x, arm] of all arms, by models that have not seen the row's fold.
+    """Adds `mu` and `mu_own`, E[y | x, arm] of all arms, by models that have not seen the row's fold.
 
-    They are one model for all arms or several, as for learners s and t: those of which the mean of (y − μ)² / e² is
-    smaller on rows that neither has seen, which is what doubly robust scores vary by. One is better where arms went to
-    different people and change little, several where they change much.
+    `mu_own`, which x takes, is of several models, as learner t has them. `mu`, which r and dr take, is that or of one
+    model for all arms, as learner s has it: that of which the mean of (y − μ)² / e² is smaller on rows that neither has
+    seen, which is what doubly robust scores vary by. One is better where arms went to different people and change
+    little, several where they change much.
     """
 
     def of_fold(number: int) -> DataFrame:
@@ -322,7 +323,8 @@ def with_means(rows: DataFrame, bases: Bases, arms: Arms, *, folds: int) -> Data
         *[F.avg(((F.col(OUTCOME) - F.element_at(name, own)) / F.element_at(CHANCES, own)) ** 2) for name in ways]
     ).first()
     assert errors is not None
-    return both.select(*rows.columns, F.col(ways[0] if errors[0] <= errors[1] else ways[1]).alias(MEANS))
+    best = ways[0] if errors[0] <= errors[1] else ways[1]
+    return both.select(*rows.columns, F.col(best).alias(MEANS), F.col("_several").alias(OWN_MEANS))
 
 
 def scores(offer: int) -> Column:
@@ -339,7 +341,7 @@ def fit_effects(rows: DataFrame, learner: Learner, bases: Bases, arms: Arms) -> 
     """Teaches a learner.
 
     Args:
-        rows: `x`, `arm`, `y`, `e`; for x, r and dr also `mu`. They are read many times: persist them.
+        rows: `x`, `arm`, `y`, `e`; for x, r and dr also what `with_means` adds. They are read many times: persist them.
         learner: Which.
         bases: The models inside.
         arms: The offers.
@@ -402,7 +404,7 @@ def _together(rows: DataFrame, bases: Bases, arms: Arms) -> Surface:
 
 
 def _of_x(rows: DataFrame, bases: Bases, arms: Arms) -> dict[str, Surface]:
-    mean = F.col(MEANS)
+    mean = F.col(OWN_MEANS)
 
     def on(arm: int) -> DataFrame:
         return rows.where(F.col(ARM) == arm).withColumn(_LABEL, F.col(OUTCOME) - mean[0])
