@@ -57,8 +57,7 @@ def soil(
         drawn = uniform(seed, f"dirt:{feed}:{dirt.kind}", *own) < dirt.rate
         copies.append(F.when(drawn if dirt.where is None else drawn & dirt.where, F.lit(dirt.kind)))
     first = F.lit(CLEAN) if late is None else F.when(late, F.lit(LATE)).otherwise(F.lit(CLEAN))
-    # Not array_compact: it is interpreted, and all that comes before and after it would go record by record with it.
-    marked = frame.withColumn("dirt", F.explode(F.array(first, *copies))).where(F.col("dirt").isNotNull())
+    marked = frame.withColumn("dirt", F.explode(F.array_compact(F.array(first, *copies))))
     changed: dict[str, Column] = {
         key[0]: F.when(F.col("dirt").isin(CLEAN, LATE, DUPLICATE), F.col(key[0]))
         .otherwise(F.concat_ws("-", F.col(key[0]), F.col("dirt")))
