@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from _journey import judged
-from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from offerlake import demo
@@ -41,7 +40,7 @@ def finished_campaigns(lake: Lake, settings: Settings) -> tuple[int, int]:
     return rows, redeemed
 
 
-def later_campaigns(spark: SparkSession, lake: Lake, settings: Settings) -> tuple[Accuracy, int]:
+def later_campaigns(lake: Lake, model: ResponseModel, settings: Settings) -> tuple[Accuracy, int]:
     """The model on every exposure from `test_from` on; and of how many campaigns."""
     exposures = lake.read("exposures").where(F.col("shown_date") >= F.lit(settings.response.test_from))
     offers = lake.read("offers")
@@ -60,7 +59,6 @@ def later_campaigns(spark: SparkSession, lake: Lake, settings: Settings) -> tupl
         contact_cost=settings.decide.contact_cost,
     )
     label = settings.response.label
-    model = ResponseModel.load(spark, Artifacts(lake).load("response").file(label))
     scored = model.predict(rows, column="p").select("user_id", "offer_id", "p", label).persist()
     found = accuracy(scored, probability="p", label=label, seed=settings.run.seed)
     return found, scored.select("offer_id").distinct().count()
@@ -82,8 +80,8 @@ def main() -> None:
     seconds = time.monotonic() - begun
     lake = Lake(spark, settings.run.lake)
     rows, redeemed = finished_campaigns(lake, settings)
-    every, campaigns = later_campaigns(spark, lake, settings)
     model = ResponseModel.load(spark, Artifacts(lake).load("response").file(settings.response.label))
+    every, campaigns = later_campaigns(lake, model, settings)
     detail = judged(lake.read("examples"), model, settings)
     found: dict[str, Any] = {
         "seconds": round(seconds, 1),

@@ -23,7 +23,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from typing import Any, Literal, get_args
 
 from pyspark.ml import Estimator, Model, PipelineModel
@@ -180,7 +180,7 @@ class EffectModel:
 
 
 def checked(rows: DataFrame, arms: Arms, *, folds: int) -> DataFrame:
-    """The rows, if effects can be learnt from them; one pass.
+    """The rows, if effects can be learnt from them.
 
     Args:
         rows: `x`, `arm`, `y`, `fold`; `e` where it is known.
@@ -269,14 +269,14 @@ class Chances:
         """
 
         def without(number: int) -> Model:
-            return _fit(classifier, rows.where(F.col(FOLD) != number), label=F.col(ARM).cast("double"))
+            return _fit(classifier, rows.where(F.col(FOLD) != number), label=ARM)
 
         return cls(tuple(side_by_side(without, range(folds))), clip)
 
     def crossed(self, rows: DataFrame) -> DataFrame:
         """Adds `e` to the rows that taught, by what has not seen their fold."""
         parts = [self._held(rows.where(F.col(FOLD) == n), (model,)) for n, model in enumerate(self.models)]
-        return _union(parts)
+        return reduce(DataFrame.unionByName, parts)
 
     def add(self, frame: DataFrame) -> DataFrame:
         """Adds `e` to other rows: the mean of all models."""
@@ -287,13 +287,10 @@ class Chances:
         for number, model in enumerate(models):
             found = vector_to_array(F.col("probability")).alias(f"_e{number}")
             made = model.transform(made).select(*frame.columns, *[f"_e{n}" for n in range(number)], _VECTOR, found)
-        mean = F.transform(
-            F.arrays_zip(*[f"_e{n}" for n in range(len(models))]),
-            lambda each: F.greatest(
-                reduce(lambda one, other: one + other, [each[f"_e{n}"] for n in range(len(models))]) / len(models),
-                F.lit(self.clip),
-            ),
+        together = reduce(
+            lambda one, other: F.zip_with(one, other, lambda a, b: a + b), [F.col(f"_e{n}") for n in range(len(models))]
         )
+        mean = F.transform(together, lambda e: F.greatest(e / len(models), F.lit(self.clip)))
         total = F.aggregate(F.col("_mean"), F.lit(0.0), lambda sum_, e: sum_ + e)
         return (
             made.withColumn("_mean", mean)
@@ -316,7 +313,7 @@ def with_means(rows: DataFrame, bases: Bases, arms: Arms, *, folds: int) -> Data
         one, several = _together(teaching, bases, arms), _outcomes(teaching, bases, arms)
         return several.add(one.add(own, column="_one"), column="_several")
 
-    both = _union(side_by_side(of_fold, range(folds)))
+    both = reduce(DataFrame.unionByName, side_by_side(of_fold, range(folds)))
     ways = ("_several", "_one")
     own = F.col(ARM) + 1
     errors = both.agg(
@@ -384,10 +381,7 @@ def risk(rows: DataFrame, *, column: str = EFFECTS) -> float:
 
 def _outcomes(rows: DataFrame, bases: Bases, arms: Arms) -> Surface:
     """μ: one model for nothing; for the offers one each, or one for all where they have traits."""
-
-    def of(arm: int) -> DataFrame:
-        return rows.where(F.col(ARM) == arm).withColumn(_LABEL, F.col(OUTCOME))
-
+    of = partial(_own_rows, rows)
     nothing = _fitted(of, (0,), bases.outcome, None)
     return nothing.beside(_fitted(of, arms.numbers, bases.outcome, arms.traits))
 
@@ -397,10 +391,12 @@ def _together(rows: DataFrame, bases: Bases, arms: Arms) -> Surface:
     every = (0, *arms.numbers)
     traits = arms.traits or tuple(tuple(float(arm == other) for other in every) for arm in every)
 
-    def of(arm: int) -> DataFrame:
-        return rows.where(F.col(ARM) == arm).withColumn(_LABEL, F.col(OUTCOME))
+    return _fitted(partial(_own_rows, rows), every, bases.outcome, traits)
 
-    return _fitted(of, every, bases.outcome, traits)
+
+def _own_rows(rows: DataFrame, arm: int) -> DataFrame:
+    """What teaches μ of an arm."""
+    return rows.where(F.col(ARM) == arm).withColumn(_LABEL, F.col(OUTCOME))
 
 
 def _of_x(rows: DataFrame, bases: Bases, arms: Arms) -> dict[str, Surface]:
@@ -429,14 +425,10 @@ def _of_r(rows: DataFrame, bases: Bases, arms: Arms) -> Surface:
             left = reduce(lambda one, other: one - other, others, F.col("_rest"))
             weight = _surprise(arm) ** 2
             teaching = frame.where(weight > _LEAST).withColumns({_LABEL: left / _surprise(arm), _WEIGHT: weight})
-            found[arm] = _one(bases.effect, arm, teaching)
+            found[arm] = _fitted({arm: teaching}.__getitem__, (arm,), bases.effect, None)
             kept = [F.col(name) for name in frame.columns if name != f"_tau{arm}"]
             frame = found[arm].add(frame, column="_new").select(*kept, F.col("_new")[0].alias(f"_tau{arm}"))
     return reduce(Surface.beside, [found[arm] for arm in arms.numbers])
-
-
-def _one(estimator: Estimator[Any], arm: int, teaching: DataFrame) -> Surface:
-    return Surface((PipelineModel([_fit(estimator, teaching, label=F.col(_LABEL))]),), {arm: 0}, {})
 
 
 def _surprise(arm: int) -> Column:
@@ -451,21 +443,26 @@ def _fitted(
     traits: Sequence[tuple[float, ...]] | None,
 ) -> Surface:
     """A model of `_LABEL` for each arm by its rows; with traits one for all of them."""
-    label = F.col(_LABEL)
     if traits is None:
-        models = side_by_side(lambda arm: _fit(estimator, teaching(arm), label=label), arms)
+        models = side_by_side(lambda arm: _fit(estimator, teaching(arm)), arms)
         return Surface(tuple(PipelineModel([m]) for m in models), {arm: n for n, arm in enumerate(arms)}, {})
     seen = {arm: traits[arm] for arm in arms}
-    whole = _union([teaching(arm).select(_vector(seen[arm]).alias(_VECTOR), _LABEL) for arm in arms])
-    return Surface((PipelineModel([_fit(estimator, whole, label=label)]),), dict.fromkeys(arms, 0), seen)
+    parts = [teaching(arm).select(_vector(seen[arm]).alias(_VECTOR), _LABEL) for arm in arms]
+    whole = reduce(DataFrame.unionByName, parts)
+    return Surface((PipelineModel([_fit(estimator, whole)]),), dict.fromkeys(arms, 0), seen)
 
 
-def _fit(estimator: Estimator[Any], frame: DataFrame, *, label: Column) -> Model:
+def _fit(estimator: Estimator[Any], frame: DataFrame, *, label: str = _LABEL) -> Model:
     """An estimator of `label` by `_VECTOR` (made of `x` where it is not there), with weights where there are some."""
-    vector = F.col(_VECTOR) if _VECTOR in frame.columns else _vector()
-    weights = [_WEIGHT] if _WEIGHT in frame.columns else []
-    teaching = frame.select(vector.alias(_VECTOR), label.alias(_LABEL), *weights)
-    names = {"featuresCol": _VECTOR, "labelCol": _LABEL} | dict.fromkeys(["weightCol"] * len(weights), _WEIGHT)
+    names = {"featuresCol": _VECTOR, "labelCol": _LABEL}
+    if _WEIGHT in frame.columns:
+        names["weightCol"] = _WEIGHT
+    made = {
+        _VECTOR: F.col(_VECTOR) if _VECTOR in frame.columns else _vector(),
+        _LABEL: F.col(label).cast("double"),
+        _WEIGHT: F.col(_WEIGHT),
+    }
+    teaching = frame.select(*[made[name].alias(name) for name in names.values()])
     fitted: Model = estimator.copy({estimator.getParam(name): value for name, value in names.items()}).fit(teaching)
     return fitted
 
@@ -486,7 +483,3 @@ def _vector(traits: Sequence[float] = ()) -> Column:
 
 def _numbers(values: Sequence[float]) -> Column:
     return F.array(*[F.lit(float(value)) for value in values])
-
-
-def _union(frames: Sequence[DataFrame]) -> DataFrame:
-    return reduce(DataFrame.unionByName, frames)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
 from typing import cast
 
 from pyspark import StorageLevel
@@ -259,7 +260,7 @@ def _cross_fitted(
     for number, model in enumerate(fitted):
         own = chance(model, later.where(F.col("fold") == number), column="raw")
         parts.append(own.withColumn("slice", F.concat_ws("/", F.col("group"), F.col("fold"))))
-    counted = binned(_union(parts), probability="raw", label=LABEL, by="slice")
+    counted = binned(reduce(DataFrame.unionByName, parts), probability="raw", label=LABEL, by="slice")
 
     def calibrations(group: str) -> tuple[Calibration, ...]:
         bins: dict[int, Bins] = {k: counted[f"{group}/{k}"] for k in range(settings.folds) if f"{group}/{k}" in counted}
@@ -290,11 +291,4 @@ def _tested(rows: _Rows, model: ResponseModel, *, seed: int) -> Judged:
         offered = model.offered[number].column(F.col("raw"))
         of_none = (model.nothing or model.offered)[number].column(F.col("raw"))
         parts.append(own.withColumn("p", F.when(F.col("group") == "offered", offered).otherwise(of_none)))
-    return judged(_union(parts), seed=seed)
-
-
-def _union(frames: Sequence[DataFrame]) -> DataFrame:
-    whole = frames[0]
-    for frame in frames[1:]:
-        whole = whole.unionByName(frame)
-    return whole
+    return judged(reduce(DataFrame.unionByName, parts), seed=seed)
